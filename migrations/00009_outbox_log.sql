@@ -12,17 +12,19 @@ create table outbox.log (
   kind    text not null,
   keys    text[] not null,
   backend text,
-  cause   xid8,
+  cause_from xid8,
+  cause_to   xid8,
   at      timestamptz not null default clock_timestamp(),
   headers jsonb,
-  primary key (tx, id)
+  primary key (tx, id),
+  check ((cause_from is null) = (cause_to is null))
 ) with (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_vacuum_scale_factor = 0.05);
 comment on table  outbox.log is 'changes: one row per statement, up to 500 keys each';
 comment on column outbox.log.tx is 'the transaction that wrote the row';
 comment on column outbox.log.keys is 'keys of the kind; empty with headers {"all":true}: every key of the kind';
 comment on column outbox.log.backend is 'only for this backend; null: for all';
-comment on column outbox.log.cause is 'the transaction whose change led to this row, when it was not this one';
-create index log_cause on outbox.log (cause, tx, id) where cause is not null;
+comment on column outbox.log.cause_from is 'the first and the last transaction whose changes led to this row, when it was not its own';
+create index log_cause on outbox.log (cause_to) where cause_to is not null;
 
 create table outbox.backends (
   name      text primary key check (name ~ '^[a-z0-9]+([_-][a-z0-9]+)*$' and octet_length(name) <= 63),
@@ -121,6 +123,13 @@ create table outbox.history (
   since        timestamptz not null default clock_timestamp()
 );
 
+-- A crash, a promotion and a restore empty an unlogged table: a position in memory ends with this row.
+create unlogged table outbox.alive (
+  one  boolean primary key default true check (one),
+  boot text not null
+);
+comment on table outbox.alive is 'gone after a crash, a promotion or a restore: what readers remember of positions is void then';
+
 -- Milliseconds since the epoch until which some consumer sleeps. A sequence, because setval is seen at once by
 -- every transaction, whatever its snapshot. Only consumers set it; writers read it after their log row is in.
 create sequence outbox.idle minvalue 0 start 0;
@@ -166,7 +175,7 @@ begin
   if pg_current_xact_id_if_assigned() is not null then
     raise exception 'outbox.rebase: the transaction got an id too early';
   end if;
-  update outbox.log set tx = pg_current_xact_id(), cause = null;
+  update outbox.log set tx = pg_current_xact_id(), cause_from = null, cause_to = null;
   get diagnostics n = row_count;
   if pg_visible_in_snapshot(pg_current_xact_id(), snap) then
     raise exception 'outbox.rebase: own transaction visible in the new position';
@@ -195,7 +204,10 @@ create function outbox.reached(token xid8, backend text) returns boolean
 language sql volatile as $$
   select pg_visible_in_snapshot($1, pg_current_snapshot())
      and not exists (select from outbox.log g, outbox.lanes l
-                      where (g.tx = $1 or g.cause = $1) and l.backend = $2
+                      where g.tx = $1 and l.backend = $2
+                        and (g.backend is null or g.backend = $2) and not outbox.handled(g.tx, g.id, l))
+     and not exists (select from outbox.log g, outbox.lanes l
+                      where g.cause_from <= $1 and g.cause_to >= $1 and l.backend = $2
                         and (g.backend is null or g.backend = $2) and not outbox.handled(g.tx, g.id, l))
 $$;
 comment on function outbox.reached(xid8, text) is 'the backend has applied, or parked, everything that transaction token changed';
