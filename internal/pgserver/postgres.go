@@ -1,0 +1,81 @@
+package pgserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// longestSocketDir leaves room for a socket's name in the 100 odd bytes that systems allow.
+const longestSocketDir = 80
+
+// passing are messages of a start that fails for a reason that goes away: the port was taken between its
+// choice and its use, or processes of a killed server are still ending.
+var passing = []string{"Address already in use", "pre-existing shared memory block", "lock file"}
+
+// run starts the server and waits until it answers.
+func (s *Server) run(ctx context.Context) error {
+	for {
+		err := s.attempt(ctx)
+		if err == nil || ctx.Err() != nil || !slices.ContainsFunc(passing, func(m string) bool { return strings.Contains(err.Error(), m) }) {
+			return err
+		}
+		if pause(ctx) != nil {
+			return err
+		}
+	}
+}
+
+// attempt starts the server once. A failure shows what the server logged.
+func (s *Server) attempt(ctx context.Context) (err error) {
+	if s.port = s.cfg.Port; s.port == 0 {
+		if s.port, err = freePort(); err != nil {
+			return err
+		}
+	}
+	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	start, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	p, err := spawn(s.postgres(log))
+	if err != nil {
+		return err
+	}
+	if err := s.ready(ctx, p); err != nil {
+		err = errors.Join(err, p.stop(patience))
+		said, _ := io.ReadAll(io.NewSectionReader(log, start, 1<<16)) //nolint:errcheck // err is what matters
+		return fmt.Errorf("%w\n%s", err, said)
+	}
+	s.proc = p
+	return nil
+}
+
+// postgres is the command that runs the server.
+func (s *Server) postgres(log *os.File) *exec.Cmd {
+	socket := s.dir
+	if len(socket) > longestSocketDir {
+		socket = "" // none: there is the port
+	}
+	args := []string{"-D", s.data(), "-p", strconv.Itoa(s.port), "-k", socket, "-c", "listen_addresses=127.0.0.1", "-c", "lc_messages=C"}
+	for _, name := range slices.Sorted(maps.Keys(s.cfg.Settings)) {
+		args = append(args, "-c", name+"="+s.cfg.Settings[name])
+	}
+	cmd := s.command(context.Background(), "postgres", args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	return cmd
+}
+
+func (s *Server) logFile() string { return filepath.Join(s.dir, "server.log") }
