@@ -59,6 +59,7 @@ create table outbox.lanes (
   after_tx xid8,
   after_id bigint,
   owner    text,
+  formers  text[] not null default '{}',
   epoch    bigint not null default 0,
   version  bigint not null default 0,
   expires  timestamptz not null default '-infinity',
@@ -69,6 +70,7 @@ create table outbox.lanes (
 ) with (fillfactor = 25, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);
 comment on table  outbox.lanes is 'positions: one row per backend and range of key hashes, one worker at a time';
 comment on column outbox.lanes.epoch is 'the token of the tenure: only who holds it may save';
+comment on column outbox.lanes.formers is 'owners that did not let go by themselves, until what they had in hand is suspect';
 comment on column outbox.lanes.version is 'versions up to this one may have been used for records';
 comment on column outbox.lanes.hold is 'asks the owner to finish its page and let go';
 

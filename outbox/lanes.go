@@ -1,0 +1,171 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// AddBackend registers a backend whose lanes start at the present. It is an error if the name is taken. The
+// caller logs what the backend shall be filled with (RelogAll). tx must not have written anything yet.
+func AddBackend(ctx context.Context, tx pgx.Tx, name, typ string, lanes int) error {
+	if _, err := tx.Exec(ctx, `select outbox.add_backend($1, $2, $3)`, name, typ, lanes); err != nil {
+		return fmt.Errorf("adding backend %s: %w", name, err)
+	}
+	return nil
+}
+
+// RemoveBackend forgets a backend, its positions and what it parked. The store keeps its data.
+func RemoveBackend(ctx context.Context, db DB, name string) error {
+	tag, err := db.Exec(ctx, `delete from outbox.backends where name = $1`, name)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = errors.New("no such backend")
+	}
+	if err != nil {
+		return fmt.Errorf("removing backend %s: %w", name, err)
+	}
+	return nil
+}
+
+// Pause stops the workers of a backend after their page, for the reason given. by is "operator" or "engine".
+// Pausing a paused backend keeps the first reason, unless an operator takes over from the engine.
+func Pause(ctx context.Context, db DB, name, by, reason string) error {
+	_, err := db.Exec(ctx, `update outbox.backends set paused = $3, paused_by = $2, paused_at = clock_timestamp()
+ where name = $1 and (paused is null or paused_by = 'engine' and $2 = 'operator')`, name, by, reason)
+	if err != nil {
+		return fmt.Errorf("pausing backend %s: %w", name, err)
+	}
+	return nil
+}
+
+// Resume lets the workers of a backend go on.
+func Resume(ctx context.Context, db DB, name string) error {
+	_, err := db.Exec(ctx, `update outbox.backends set paused = null, paused_by = null, paused_at = null where name = $1`, name)
+	if err != nil {
+		return fmt.Errorf("resuming backend %s: %w", name, err)
+	}
+	return nil
+}
+
+// LaneState is what supervision needs to know of a lane.
+type LaneState struct {
+	Backend  string
+	Lane     int
+	Held     bool   // somebody has a live lease
+	Behind   bool   // the log has something for it
+	Paused   string // why its backend is paused; empty: it is not
+	PausedBy string
+}
+
+// Lanes tells the state of all lanes, and the snapshot in which none that is not Behind had anything to do.
+func Lanes(ctx context.Context, db DB) ([]LaneState, Snapshot, error) {
+	rows, err := db.Query(ctx, `
+select pg_current_snapshot()::text, l.backend, l.lane, l.owner is not null and l.expires > clock_timestamp() as held,
+       l.target is not null
+       or (select true from pg_snapshot_xip(l.position) x where pg_visible_in_snapshot(x, pg_current_snapshot())
+            and (select g.id from outbox.log g where g.tx = x and (g.backend is null or g.backend = l.backend) order by g.tx, g.id limit 1) is not null limit 1) is true
+       or (select g.id from outbox.log g where g.tx >= pg_snapshot_xmax(l.position) and (g.backend is null or g.backend = l.backend) order by g.tx, g.id limit 1) is not null,
+       coalesce(b.paused, ''), coalesce(b.paused_by, '')
+  from outbox.lanes l join outbox.backends b on b.name = l.backend order by l.backend, l.lane`)
+	if err != nil {
+		return nil, Snapshot{}, fmt.Errorf("reading the lanes: %w", err)
+	}
+	var all []LaneState
+	var snap string
+	var s LaneState
+	_, err = pgx.ForEachRow(rows, []any{&snap, &s.Backend, &s.Lane, &s.Held, &s.Behind, &s.Paused, &s.PausedBy}, func() error {
+		all = append(all, s)
+		return nil
+	})
+	if err != nil {
+		return nil, Snapshot{}, fmt.Errorf("reading the lanes: %w", err)
+	}
+	if snap == "" {
+		return nil, Snapshot{}, nil
+	}
+	at, err := ParseSnapshot(snap)
+	return all, at, err
+}
+
+// AdvanceIdle moves the positions of free lanes to the present when the log has nothing for them, so that they do
+// not look over the same rows for ever.
+func AdvanceIdle(ctx context.Context, db DB) error {
+	_, err := db.Exec(ctx, `
+update outbox.lanes l set position = pg_current_snapshot(), saved_at = clock_timestamp()
+ where l.owner is null and l.target is null and l.formers = '{}' and outbox.trouble() is null
+   and not exists (select from pg_snapshot_xip(l.position) x where pg_visible_in_snapshot(x, pg_current_snapshot())
+        and (select g.id from outbox.log g where g.tx = x and (g.backend is null or g.backend = l.backend) order by g.tx, g.id limit 1) is not null)
+   and (select g.id from outbox.log g where g.tx >= pg_snapshot_xmax(l.position) and (g.backend is null or g.backend = l.backend) order by g.tx, g.id limit 1) is null`)
+	if err != nil {
+		return fmt.Errorf("advancing idle lanes: %w", err)
+	}
+	return nil
+}
+
+// Split divides a lane into parts of equal range. Each part starts exactly where the lane was, in the middle of a
+// delta as well. The lane's worker is asked to finish its page and let go; Split waits for that until ctx ends.
+func Split(ctx context.Context, db Beginner, backend string, lane, parts int) error {
+	if parts < 2 || parts > 256 {
+		return fmt.Errorf("splitting lane %d of backend %s: %d parts, must be 2 to 256", lane, backend, parts)
+	}
+	if err := hold(ctx, db, backend, lane, true); err != nil {
+		return err
+	}
+	claim := Claim{Backend: backend, Lane: lane, Owner: "split", Lease: time.Minute, Zombie: 24 * time.Hour, force: true}
+	for {
+		t, err := Take(ctx, db, claim)
+		if err == nil && t != nil {
+			return t.split(ctx, db, parts)
+		}
+		if err == nil {
+			pause(ctx, 50*time.Millisecond)
+			err = ctx.Err()
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("splitting lane %d of backend %s: %w", lane, backend, err),
+				hold(context.WithoutCancel(ctx), db, backend, lane, false))
+		}
+	}
+}
+
+func hold(ctx context.Context, db DB, backend string, lane int, on bool) error {
+	tag, err := db.Exec(ctx, `update outbox.lanes set hold = $3 where backend = $1 and lane = $2`, backend, lane, on)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = errors.New("no such lane")
+	}
+	if err != nil {
+		return fmt.Errorf("holding lane %d of backend %s: %w", lane, backend, err)
+	}
+	return nil
+}
+
+// split replaces the lane, which is held, by its parts. The first part keeps the lane's number.
+func (t *Tenure) split(ctx context.Context, db Beginner, parts int) error {
+	err := inTx(ctx, db, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+insert into outbox.lanes (backend, lane, lo, hi, position, target, after_tx, after_id, epoch, version)
+select l.backend, m.top + i, l.lo + (l.hi - l.lo) * i / $4, l.lo + (l.hi - l.lo) * (i + 1) / $4,
+       l.position, l.target, l.after_tx, l.after_id, l.epoch, l.version
+  from outbox.lanes l
+ cross join (select max(x.lane) as top from outbox.lanes x where x.backend = $1) m
+ cross join generate_series(1::bigint, $4::bigint - 1) i
+ where l.backend = $1 and l.lane = $2 and l.epoch = $3`, t.Backend, t.Lane, t.Epoch, parts)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrLost
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+update outbox.lanes set hi = lo + (hi - lo) / $4::bigint, owner = null, expires = '-infinity', hold = false
+ where backend = $1 and lane = $2 and epoch = $3`, t.Backend, t.Lane, t.Epoch, parts)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("splitting lane %d of backend %s: %w", t.Lane, t.Backend, err)
+	}
+	return nil
+}

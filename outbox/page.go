@@ -1,0 +1,130 @@
+package outbox
+
+import (
+	"slices"
+	"time"
+)
+
+// Row is one row of the log.
+type Row struct {
+	Place
+	Kind  string
+	Keys  []string
+	All   bool // every key of the kind, whatever Keys says
+	Only  bool // addressed to one backend: a repair, a rebuild, a dependant
+	Cause Cause
+	At    time.Time
+}
+
+// Cause is the range of transactions whose changes led to rows that a reader put into the log itself, so that
+// waiting for one of them waits for those rows as well.
+type Cause struct{ From, To uint64 }
+
+// span is the smallest range that holds both.
+func (c Cause) span(o Cause) Cause {
+	if c.To == 0 {
+		return o
+	}
+	return Cause{min(c.From, o.From), max(c.To, o.To)}
+}
+
+// Page is a part of a delta: what one turn of a reader has to apply.
+type Page struct {
+	Rows    int                 // rows of the log it is made of
+	Keys    map[string][]string // keys of the lane by kind, each once, in the order of the log
+	All     map[string]Cause    // kinds of which every key is concerned
+	Changed map[string][]string // those of Keys whose dependants are concerned too
+	Cause   Cause               // of what follows from Changed
+	Oldest  time.Time           // when its oldest row was written; zero if it has none
+	Next    Position            // where the lane is when all of it is applied
+	More    bool                // the delta goes on behind it
+}
+
+// Count is the number of keys in the page.
+func (p *Page) Count() int {
+	n := 0
+	for _, keys := range p.Keys {
+		n += len(keys)
+	}
+	return n
+}
+
+// Empty says whether nothing is to be done but to move the position.
+func (p *Page) Empty() bool { return len(p.Keys) == 0 && len(p.All) == 0 }
+
+// Collect makes the page of the lane's range from rows of the delta to target, which were read from pos with
+// the given limit. Keys outside the range are left to other lanes. A delta has more when the limit was reached.
+func Collect(pos Position, target Snapshot, span Range, rows []Row, limit int) *Page {
+	p := &Page{Rows: len(rows), Keys: map[string][]string{}, All: map[string]Cause{}, Changed: map[string][]string{}}
+	p.More = len(rows) >= limit
+	seen, spread := map[string]map[string]bool{}, map[string]map[string]bool{}
+	for _, r := range rows {
+		cause := r.Cause
+		if cause.To == 0 {
+			cause = Cause{r.Tx, r.Tx}
+		}
+		if p.Oldest.IsZero() || r.At.Before(p.Oldest) {
+			p.Oldest = r.At
+		}
+		if r.All {
+			p.All[r.Kind] = p.All[r.Kind].span(cause)
+			continue
+		}
+		own := slices.DeleteFunc(slices.Clone(r.Keys), func(k string) bool { return !span.Has(Hash(r.Kind, k)) })
+		p.Keys[r.Kind] = addUnique(p.Keys[r.Kind], seen, r.Kind, own)
+		if !r.Only && len(own) > 0 {
+			p.Changed[r.Kind] = addUnique(p.Changed[r.Kind], spread, r.Kind, own)
+			p.Cause = p.Cause.span(cause)
+		}
+	}
+	for kind, keys := range p.Keys {
+		if len(keys) == 0 {
+			delete(p.Keys, kind)
+		}
+	}
+	var last Place
+	if len(rows) > 0 {
+		last = rows[len(rows)-1].Place
+	}
+	p.Next = pos.Next(target, last, p.More)
+	return p
+}
+
+// addUnique appends those keys to list that seen does not have for the kind.
+func addUnique(list []string, seen map[string]map[string]bool, kind string, keys []string) []string {
+	if seen[kind] == nil {
+		seen[kind] = map[string]bool{}
+	}
+	for _, k := range keys {
+		if !seen[kind][k] {
+			seen[kind][k] = true
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// Hash places a key among the 2^32 hashes that lanes divide: FNV-1a over the kind, a zero byte and the key, mixed
+// once more because FNV's upper bits, which lanes split by, change little between similar keys. It must never
+// change: positions of split lanes depend on it.
+func Hash(kind, key string) uint32 {
+	h := uint32(2166136261)
+	for i := range len(kind) {
+		h = (h ^ uint32(kind[i])) * 16777619
+	}
+	h *= 16777619
+	for i := range len(key) {
+		h = (h ^ uint32(key[i])) * 16777619
+	}
+	h ^= h >> 16 // the finalizer of MurmurHash3
+	h *= 0x85ebca6b
+	h ^= h >> 13
+	h *= 0xc2b2ae35
+	return h ^ h>>16
+}
+
+// Range is the key hashes of a lane: Lo <= hash < Hi, within 0 and 2^32.
+type Range struct{ Lo, Hi uint64 }
+
+// Has says whether the hash is in the range.
+func (r Range) Has(hash uint32) bool { return uint64(hash) >= r.Lo && uint64(hash) < r.Hi }

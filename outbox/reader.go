@@ -1,0 +1,230 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ErrLost says that the lane belongs to somebody else now, or that the database crashed, was restored or was
+// promoted since the tenure began. Whatever the reader remembers of the position is void: it must stop writing
+// and take the lane again.
+var ErrLost = errors.New("the lane is not held any more")
+
+// Reader reads the log and the state of keys for one tenure of a lane.
+type Reader struct {
+	pool    *pgxpool.Pool
+	t       *Tenure
+	opening string
+}
+
+// NewReader makes a reader for the tenure. The sources are the tables that the projections read, quoted and with
+// their schema: they are held against rewriting DDL while a page is read.
+func NewReader(pool *pgxpool.Pool, t *Tenure, sources []string) *Reader {
+	return &Reader{pool: pool, t: t, opening: opening(sources)}
+}
+
+// opening begins a read transaction. Nothing in it may take a snapshot: an ALTER TABLE that rewrites a table
+// between the snapshot and the table's lock would make every row look deleted. The settings fix the text of
+// values, the plan of the page query, and make row security an error instead of missing rows.
+func opening(sources []string) string {
+	sql := `begin isolation level repeatable read, read only;
+set local lock_timeout = '2s'; set local row_security = off; set local plan_cache_mode = force_generic_plan;
+set local timezone = 'UTC'; set local datestyle = 'ISO, MDY'; set local intervalstyle = 'postgres';
+set local bytea_output = 'hex'; set local extra_float_digits = 1`
+	if len(sources) > 0 {
+		sql += "; lock table " + strings.Join(sources, ", ") + " in access share mode"
+	}
+	return sql
+}
+
+const laneSQL = `select pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text,
+  coalesce((select l.epoch = $3 from outbox.lanes l where l.backend = $1 and l.lane = $2), false)
+  and coalesce((select a.boot = $4 from outbox.alive a), false)`
+
+// pageSQL reads the delta from $1 to $2 (null: to now) behind the place ($3, $4). The first branch looks up the
+// transactions that were running at $1 and have ended; the second reads the range from xmax($1), with one lower
+// bound only, because an index scan starts at the weaker of two. All of the first come before all of the second.
+const pageSQL = `select tx::text, id, kind, keys, coalesce(headers->>'all', '') = 'true', backend is not null,
+       coalesce(cause_from::text, ''), coalesce(cause_to::text, ''), at from (
+ (select l.* from (select x from pg_snapshot_xip($1::pg_snapshot) x
+                    where pg_visible_in_snapshot(x, coalesce($2::pg_snapshot, pg_current_snapshot())) and x >= $3::xid8 order by x) x
+    cross join lateral (select tx, id, kind, keys, headers, backend, cause_from, cause_to, at from outbox.log
+        where tx = x.x and id > case when x.x = $3::xid8 then $4::bigint else 0 end
+          and (backend is null or backend = $6) order by tx, id limit $5) l
+    order by l.tx, l.id limit $5)
+ union all
+ (select tx, id, kind, keys, headers, backend, cause_from, cause_to, at from outbox.log
+   where (tx, id) > (greatest($3::xid8, pg_snapshot_xmax($1::pg_snapshot)),
+                     case when $3::xid8 >= pg_snapshot_xmax($1::pg_snapshot) then $4::bigint else 0 end)
+     and tx < pg_snapshot_xmax(coalesce($2::pg_snapshot, pg_current_snapshot()))
+     and pg_visible_in_snapshot(tx, coalesce($2::pg_snapshot, pg_current_snapshot())) and (backend is null or backend = $6)
+   order by tx, id limit $5)
+) d order by d.tx, d.id limit $5`
+
+// Page reads the next rows of the log behind pos, at most limit of them, and calls state with what they concern
+// and a connection in the same read transaction. state is not called for an empty page. A page with fewer rows
+// than the limit ends at its target.
+//
+// It fails with ErrLost when the lane is not the tenure's own in the transaction's snapshot. When it returns
+// without error, every transaction whose state was read is durable.
+func (r *Reader) Page(ctx context.Context, pos Position, limit int, state func(context.Context, *pgx.Conn, *Page) error) (*Page, error) {
+	var page *Page
+	err := r.read(ctx, func(conn *pgx.Conn) (string, error) {
+		now, lsn, rows, err := r.rows(ctx, conn, pos, limit)
+		if err != nil {
+			return "", err
+		}
+		target := pos.Wants()
+		if target.Zero() {
+			target = now
+		}
+		page = Collect(pos, target, r.t.Range, rows, limit)
+		if page.Empty() {
+			return "", nil
+		}
+		return lsn, state(ctx, conn, page)
+	})
+	return page, err
+}
+
+// State calls fn with a connection in a read transaction of its own, which sees everything that the pages read
+// so far saw. It makes the same checks as Page.
+func (r *Reader) State(ctx context.Context, fn func(context.Context, *pgx.Conn) error) error {
+	return r.read(ctx, func(conn *pgx.Conn) (string, error) {
+		var now, lsn string
+		var held bool
+		if err := conn.QueryRow(ctx, laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.boot).Scan(&now, &lsn, &held); err != nil {
+			return "", fmt.Errorf("checking the lane: %w", err)
+		}
+		if !held {
+			return "", ErrLost
+		}
+		return lsn, fn(ctx, conn)
+	})
+}
+
+// read runs fn in a read transaction. fn answers the end of the write-ahead log at its snapshot, or nothing if
+// what it read does not leave the database.
+func (r *Reader) read(ctx context.Context, fn func(*pgx.Conn) (lsn string, err error)) error {
+	conn, err := r.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connecting to read the log: %w", err)
+	}
+	defer conn.Release()
+	c := conn.Conn()
+	if _, err := c.Exec(ctx, r.opening, pgx.QueryExecModeSimpleProtocol); err != nil {
+		rollback(ctx, c)
+		return fmt.Errorf("opening a read transaction: %w", err)
+	}
+	lsn, err := fn(c)
+	if err != nil {
+		rollback(ctx, c)
+		return err
+	}
+	durable := true
+	if lsn != "" {
+		if err := c.QueryRow(ctx, `select pg_current_wal_flush_lsn() >= $1::pg_lsn`, lsn).Scan(&durable); err != nil {
+			rollback(ctx, c)
+			return fmt.Errorf("checking durability: %w", err)
+		}
+	}
+	if _, err := c.Exec(ctx, "commit"); err != nil {
+		return fmt.Errorf("ending a read transaction: %w", err)
+	}
+	if durable {
+		return nil
+	}
+	return flush(ctx, c)
+}
+
+// flush makes everything committed so far durable. Writers with synchronous_commit = off are visible before they
+// are durable; without this a crash could leave a state in a store that never existed. A transaction must write
+// something for its commit to be waited for, hence the message.
+func flush(ctx context.Context, c *pgx.Conn) error {
+	_, err := c.Exec(ctx, `begin; set local synchronous_commit = local;
+select pg_logical_emit_message(true, 'outflow', 'flush'); commit`, pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		rollback(ctx, c)
+		return fmt.Errorf("making what was read durable: %w", err)
+	}
+	return nil
+}
+
+// rollback ends whatever transaction is open. The caller has the error that matters; a connection that cannot
+// even roll back is closed, which the pool notices.
+func rollback(ctx context.Context, c *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, err := c.Exec(ctx, "rollback"); err != nil {
+		_ = c.Close(ctx) // nothing more can be done with it
+	}
+}
+
+// rows checks the lane and reads the log, in one round trip.
+func (r *Reader) rows(ctx context.Context, conn *pgx.Conn, pos Position, limit int) (now Snapshot, lsn string, rows []Row, err error) {
+	var b pgx.Batch
+	b.Queue(laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.boot)
+	b.Queue(pageSQL, pageArgs(pos, limit, r.t.Backend)...)
+	answers := conn.SendBatch(ctx, &b)
+	defer func() {
+		if cerr := answers.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("reading the log: %w", cerr)
+		}
+	}()
+	var snap string
+	var held bool
+	if err := answers.QueryRow().Scan(&snap, &lsn, &held); err != nil {
+		return now, "", nil, fmt.Errorf("checking the lane: %w", err)
+	}
+	if !held {
+		return now, "", nil, ErrLost
+	}
+	if now, err = ParseSnapshot(snap); err != nil {
+		return now, "", nil, err
+	}
+	found, err := answers.Query()
+	if err != nil {
+		return now, "", nil, fmt.Errorf("reading the log: %w", err)
+	}
+	rows, err = pgx.CollectRows(found, scanRow)
+	if err != nil {
+		return now, "", nil, fmt.Errorf("reading the log: %w", err)
+	}
+	return now, lsn, rows, nil
+}
+
+func pageArgs(pos Position, limit int, backend string) []any {
+	var target *string
+	if !pos.Target.Zero() {
+		text := pos.Target.String()
+		target = &text
+	}
+	return []any{pos.At.String(), target, fmt.Sprint(pos.After.Tx), pos.After.ID, limit, backend}
+}
+
+func scanRow(row pgx.CollectableRow) (Row, error) {
+	var r Row
+	var tx, from, to string
+	if err := row.Scan(&tx, &r.ID, &r.Kind, &r.Keys, &r.All, &r.Only, &from, &to, &r.At); err != nil {
+		return r, err
+	}
+	for _, x := range []struct {
+		text string
+		into *uint64
+	}{{tx, &r.Tx}, {from, &r.Cause.From}, {to, &r.Cause.To}} {
+		if x.text == "" {
+			continue
+		}
+		var err error
+		if *x.into, err = parseXid(x.text); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}

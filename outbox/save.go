@@ -1,0 +1,168 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Parked is a record that a backend refused for good.
+type Parked struct {
+	Kind, Target, Key    string
+	Class, Error, Advice string
+	Version              int64
+}
+
+// RecordID names one record in a backend.
+type RecordID struct{ Kind, Target, Key string }
+
+// Outcome is what a save stores beside the position.
+type Outcome struct {
+	Parked   []Parked   // refused since the last save
+	Unparked []RecordID // parked before, and written since the last save
+	Floor    int64      // versions given out from now on are above it
+}
+
+// saveSQL moves the position of the tenure's lane, renews the lease and reserves versions; parks and unparks
+// records only if it did.
+const saveSQL = `
+with s as (
+  update outbox.lanes set position = $5::pg_snapshot, target = $6::pg_snapshot, after_tx = $7::xid8, after_id = $8,
+         version = outbox.next_version(greatest(version, $9::bigint)) + $10::bigint,
+         expires = clock_timestamp() + $4::interval, saved_at = clock_timestamp()
+   where backend = $1 and lane = $2 and epoch = $3 and exists (select from outbox.alive a where a.boot = $11)
+  returning version, hold),
+p as (
+  insert into outbox.parked as k (backend, kind, target, key, class, error, advice, version)
+  select $1, u.* from s, unnest($12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::bigint[]) u
+  on conflict (backend, kind, target, key) do update
+     set class = excluded.class, error = excluded.error, advice = excluded.advice, version = excluded.version,
+         attempts = k.attempts + 1, last_at = clock_timestamp()),
+d as (
+  delete from outbox.parked k using s, unnest($19::text[], $20::text[], $21::text[]) u (kind, target, key)
+   where k.backend = $1 and k.kind = u.kind and k.target = u.target and k.key = u.key)
+select version, hold from s`
+
+// Save stores the position, what was parked and what was unparked, in one transaction, and renews the lease. It
+// fails with ErrLost, and stores nothing, when the lane is not the tenure's own any more. The caller has had every
+// record up to pos acknowledged or refused.
+//
+// The commit is not waited for: a crash of the database ends the tenure and only repeats what the save covered.
+func (t *Tenure) Save(ctx context.Context, db Beginner, pos Position, o Outcome) error {
+	begun := now()
+	var target, tx *string
+	var id *int64
+	if !pos.Target.Zero() {
+		snap, after := pos.Target.String(), fmt.Sprint(pos.After.Tx)
+		target, tx, id = &snap, &after, &pos.After.ID
+	}
+	args := []any{t.Backend, t.Lane, t.Epoch, t.ttl, pos.At.String(), target, tx, id, o.Floor, versionsReserved - 1, t.boot}
+	args = append(append(args, parkedColumns(o.Parked)...), idColumns(o.Unparked)...)
+	var reserved int64
+	var hold bool
+	if err := t.lazily(ctx, db, saveSQL, args, &reserved, &hold); err != nil {
+		return fmt.Errorf("saving the position of lane %d of backend %s: %w", t.Lane, t.Backend, err)
+	}
+	t.saved(begun, reserved-versionsReserved, reserved, hold)
+	return nil
+}
+
+// Renew prolongs the lease and nothing else. It fails with ErrLost when the lane is not the tenure's own any more.
+func (t *Tenure) Renew(ctx context.Context, db Beginner) error {
+	begun := now()
+	var hold bool
+	if err := t.lazily(ctx, db, `
+update outbox.lanes set expires = clock_timestamp() + $4::interval
+ where backend = $1 and lane = $2 and epoch = $3 and exists (select from outbox.alive a where a.boot = $5)
+returning hold`, []any{t.Backend, t.Lane, t.Epoch, t.ttl, t.boot}, &hold); err != nil {
+		return fmt.Errorf("renewing lane %d of backend %s: %w", t.Lane, t.Backend, err)
+	}
+	t.saved(begun, 0, 0, hold)
+	return nil
+}
+
+// Release lets go of the lane. The caller has no request under way any more, or has made the keys of those that it
+// has suspect. It fails with ErrLost when the lane is not the tenure's own.
+func (t *Tenure) Release(ctx context.Context, db DB) error {
+	tag, err := db.Exec(ctx, `update outbox.lanes set owner = null, expires = '-infinity' where backend = $1 and lane = $2 and epoch = $3`,
+		t.Backend, t.Lane, t.Epoch)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrLost
+	}
+	if err != nil {
+		return fmt.Errorf("releasing lane %d of backend %s: %w", t.Lane, t.Backend, err)
+	}
+	return nil
+}
+
+// lazily runs one statement that answers one row, or none if the lane is lost, without waiting for its commit to
+// be durable.
+func (t *Tenure) lazily(ctx context.Context, db Beginner, sql string, args []any, into ...any) error {
+	var b pgx.Batch
+	b.Queue(`select set_config('synchronous_commit', 'off', true)`)
+	b.Queue(sql, args...)
+	answers := db.SendBatch(ctx, &b)
+	_, err := answers.Exec()
+	if err == nil {
+		err = answers.QueryRow().Scan(into...)
+	}
+	if cerr := answers.Close(); err == nil {
+		err = cerr
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrLost
+	}
+	return err
+}
+
+func parkedColumns(parked []Parked) []any {
+	text := make([][]string, 6)
+	versions := make([]int64, 0, len(parked))
+	for _, p := range parked {
+		for i, s := range []string{p.Kind, p.Target, p.Key, p.Class, p.Error, p.Advice} {
+			text[i] = append(text[i], s)
+		}
+		versions = append(versions, p.Version)
+	}
+	return []any{texts(text[0]), texts(text[1]), texts(text[2]), texts(text[3]), texts(text[4]), texts(text[5]), versions}
+}
+
+func idColumns(ids []RecordID) []any {
+	text := make([][]string, 3)
+	for _, id := range ids {
+		for i, s := range []string{id.Kind, id.Target, id.Key} {
+			text[i] = append(text[i], s)
+		}
+	}
+	return []any{texts(text[0]), texts(text[1]), texts(text[2])}
+}
+
+// texts is list, or an empty list instead of nil, which would be NULL.
+func texts(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// ParkedIDs lists what is parked of the tenure's range, so that the holder knows which successes unpark something.
+func (t *Tenure) ParkedIDs(ctx context.Context, db DB) ([]RecordID, error) {
+	rows, err := db.Query(ctx, `select kind, target, key from outbox.parked where backend = $1`, t.Backend)
+	if err != nil {
+		return nil, fmt.Errorf("listing what backend %s parked: %w", t.Backend, err)
+	}
+	var own []RecordID
+	var id RecordID
+	_, err = pgx.ForEachRow(rows, []any{&id.Kind, &id.Target, &id.Key}, func() error {
+		if t.Range.Has(Hash(id.Kind, id.Key)) {
+			own = append(own, id)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing what backend %s parked: %w", t.Backend, err)
+	}
+	return own, nil
+}

@@ -1,0 +1,117 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Suspects are keys that somebody without a lease may still write to the store: an earlier owner of the lane that
+// was stopped with a page in hand, or a request whose answer was lost. Where the store's version guard has holes,
+// a late write could bring back an old state, and nothing would log the key again. So suspects are logged again
+// after a pause, and then after twice that pause, and so on, until nobody is left who could write them. Each of
+// the rules was needed in a simulation of thousands of adversarial runs (docs/decisions).
+
+// suspectDelta makes everything suspect that the lane's former owners may have read but not saved. Their pages
+// were read in snapshots that saw their own lease, so before ours was committed: what is visible now, and not at
+// the position, contains them. That is why this is a transaction of its own, after the lane was taken.
+func (t *Tenure) suspectDelta(ctx context.Context, db Beginner, formers []string, zombie time.Duration) error {
+	err := inTx(ctx, db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+insert into outbox.suspects (backend, kind, keys, owner, due, pause, until)
+select $1, kind, array_agg(k order by k), f, clock_timestamp() + $4::interval, $4, clock_timestamp() + $5::interval
+  from (select kind, k, (row_number() over (partition by kind order by k) - 1) / 500 as part
+          from (select distinct g.kind, k
+                  from outbox.lanes l
+                  join outbox.log g on g.tx >= pg_snapshot_xmin(l.position) and (g.backend is null or g.backend = $1)
+                 cross join unnest(g.keys) k
+                 where l.backend = $1 and l.lane = $2 and not outbox.handled(g.tx, g.id, l)) d) p
+ cross join unnest($3::text[]) f
+ group by kind, part, f`, t.Backend, t.Lane, formers, t.ttl, zombie); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `update outbox.lanes set formers = '{}' where backend = $1 and lane = $2 and epoch = $3`, t.Backend, t.Lane, t.Epoch)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("suspecting what earlier owners of lane %d of backend %s had in hand: %w", t.Lane, t.Backend, err)
+	}
+	return nil
+}
+
+// Suspect makes the keys of requests suspect whose outcome is unknown: they are logged again after pause, twice
+// pause, and so on until the age is over within which a request can still arrive.
+func Suspect(ctx context.Context, db DB, backend, owner, kind string, keys []string, pause, age time.Duration) error {
+	_, err := db.Exec(ctx, `
+insert into outbox.suspects (backend, kind, keys, owner, due, pause, until)
+select $1, $2, array_agg(k), $4, clock_timestamp() + $5::interval, $5, clock_timestamp() + $6::interval
+  from (select k, (n - 1) / 500 as part from unnest($3::text[]) with ordinality u (k, n)) p group by part`,
+		backend, kind, keys, owner, pause, age)
+	if err != nil {
+		return fmt.Errorf("suspecting %d keys of %s for backend %s: %w", len(keys), kind, backend, err)
+	}
+	return nil
+}
+
+// Sweep logs the suspects again that are due, a hundred rows of them at most, and answers how many rows it did.
+// late is how long a request can still arrive after its sender has ended.
+func Sweep(ctx context.Context, db DB, backend string, late time.Duration) (int, error) {
+	var n int
+	err := db.QueryRow(ctx, `
+with due as (
+  select s.id, s.kind, s.keys, s.until <= clock_timestamp() or coalesce(o.gone_at + $2::interval < clock_timestamp(), false) as last
+    from outbox.suspects s left join outbox.owners o on o.owner = s.owner
+   where s.backend = $1 and s.due <= clock_timestamp()
+   order by s.due limit 100 for update of s skip locked),
+again as (
+  insert into outbox.log (kind, keys, backend, headers) select kind, keys, $1, '{"suspect": true}' from due),
+over as (
+  delete from outbox.suspects s using due where s.id = due.id and due.last),
+later as (
+  update outbox.suspects s set pause = s.pause * 2, due = clock_timestamp() + s.pause * 2 from due where s.id = due.id and not due.last)
+select count(*) from due`, backend, late).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("logging suspects of backend %s again: %w", backend, err)
+	}
+	return n, nil
+}
+
+// Relog puts keys into the log again, for one backend only: repairs, rebuilds, dependants. A cause other than zero
+// makes Wait wait for them on behalf of those transactions.
+func Relog(ctx context.Context, db DB, backend, kind string, keys []string, cause Cause) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	_, err := db.Exec(ctx, `
+insert into outbox.log (kind, keys, backend, cause_from, cause_to)
+select $2, array_agg(k), $1, $4::xid8, $5::xid8
+  from (select k, (n - 1) / 500 as part from unnest($3::text[]) with ordinality u (k, n)) p group by part`,
+		backend, kind, keys, cause.text(cause.From), cause.text(cause.To))
+	if err != nil {
+		return fmt.Errorf("logging %d keys of %s for backend %s: %w", len(keys), kind, backend, err)
+	}
+	return nil
+}
+
+// RelogAll puts a row into the log that concerns every key of the kind, in PostgreSQL and in the backend: a fill, a
+// rebuild.
+func RelogAll(ctx context.Context, db DB, backend, kind string, cause Cause) error {
+	_, err := db.Exec(ctx, `
+insert into outbox.log (kind, keys, backend, headers, cause_from, cause_to) values ($2, '{}', $1, '{"all": true}', $3::xid8, $4::xid8)`,
+		backend, kind, cause.text(cause.From), cause.text(cause.To))
+	if err != nil {
+		return fmt.Errorf("logging all keys of %s for backend %s: %w", kind, backend, err)
+	}
+	return nil
+}
+
+// text is the transaction id as PostgreSQL reads it; nil when there is no cause.
+func (c Cause) text(x uint64) *string {
+	if c.To == 0 {
+		return nil
+	}
+	s := fmt.Sprint(x)
+	return &s
+}

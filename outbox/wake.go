@@ -1,0 +1,205 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// How a sleeping reader stays reachable. The flag says "somebody sleeps until then"; it runs out by itself, so
+// that nobody has to clear it while others sleep, and no crash leaves it set.
+const (
+	flagAhead   = 3 * time.Second        // the flag is set this far ahead
+	flagMargin  = 500 * time.Millisecond // and counts as run out this much earlier
+	flagRefresh = 1500 * time.Millisecond
+	napLong     = time.Second           // between two looks when nothing can be missed: the net under the notifications
+	napShort    = 50 * time.Millisecond // between two looks otherwise
+)
+
+// Waker tells readers of one process that something was committed. A NOTIFY in every transaction would cut the
+// writers' throughput to a fifth, so they notify only while the flag says that somebody sleeps.
+//
+// A writer inserts its row of the log first, which gives it a transaction id, and reads the flag after that. A
+// sleeper sets the flag, takes a transaction id F in a second transaction, and looks once more: a writer that had
+// read the flag too early has an id below F. When the oldest transaction running at that look is above F there is
+// no such writer left, and the sleeper can rely on the notification; until then it keeps looking.
+type Waker struct {
+	pool *pgxpool.Pool
+	log  *slog.Logger
+
+	mu       sync.Mutex
+	listens  bool
+	arrived  chan struct{} // closed and replaced at each notification
+	setUntil time.Time     // the flag is set until then; zero: it is not
+	fence    uint64        // no writer with an id from here on has missed the flag
+}
+
+// NewWaker makes a waker that polls until Listen runs.
+func NewWaker(pool *pgxpool.Pool, log *slog.Logger) *Waker {
+	return &Waker{pool: pool, log: log, arrived: make(chan struct{})}
+}
+
+// Listen receives notifications until ctx ends. It connects again after a failure; in the meantime, and for whoever
+// never runs it, Sleep polls. It needs a connection that is not pooled per transaction (PgBouncer): there LISTEN
+// is accepted and nothing ever arrives.
+func (w *Waker) Listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := w.listen(ctx); err != nil && ctx.Err() == nil {
+			w.log.WarnContext(ctx, "listening for changes failed, polling until it works again", "error", err)
+			pause(ctx, time.Second)
+		}
+	}
+}
+
+func (w *Waker) listen(ctx context.Context) error {
+	pooled, err := w.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	conn := pooled.Hijack() // it must not go back to the pool while it listens
+	defer func() {
+		w.connected(false)
+		_ = conn.Close(context.WithoutCancel(ctx)) // a connection that cannot be closed is gone as well
+	}()
+	if _, err := conn.Exec(ctx, `listen outbox_wake`); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	w.connected(true)
+	for {
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return fmt.Errorf("waiting for a notification: %w", err)
+		}
+		w.Wake()
+	}
+}
+
+func (w *Waker) connected(yes bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.listens, w.setUntil = yes, time.Time{}
+}
+
+// Wake ends all sleeps of this process.
+func (w *Waker) Wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.arrived)
+	w.arrived = make(chan struct{})
+}
+
+// Sleep waits until look finds something to do, ctx ends, or the time is over. look answers the snapshot that it
+// looked in. It reports whether something was found.
+func (w *Waker) Sleep(ctx context.Context, most time.Duration, look func(context.Context) (found bool, at Snapshot, err error)) (bool, error) {
+	end := time.Now().Add(most)
+	for {
+		arrived, fence, err := w.arm(ctx)
+		if err != nil {
+			return false, err
+		}
+		found, at, err := look(ctx)
+		if found || err != nil {
+			return found, err
+		}
+		nap := min(Nap(at, fence), time.Until(end))
+		if nap <= 0 {
+			return false, nil
+		}
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(nap):
+		}
+	}
+}
+
+// Nap is how long a reader may sleep that found nothing in the snapshot, when no writer with an id from fence on
+// can have missed the flag. A fence of zero means that there is no flag.
+func Nap(at Snapshot, fence uint64) time.Duration {
+	if fence != 0 && at.Xmin() > fence {
+		return napLong
+	}
+	return napShort
+}
+
+// arm sets the flag or prolongs it, and answers what to wait on and the fence; a fence of zero when polling.
+func (w *Waker) arm(ctx context.Context) (<-chan struct{}, uint64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	left := time.Until(w.setUntil)
+	if !w.listens || left > flagRefresh {
+		fence := w.fence
+		if !w.listens {
+			fence = 0
+		}
+		return w.arrived, fence, nil
+	}
+	begun := time.Now()
+	const set = `select setval('outbox.idle', greatest((select last_value from outbox.idle), (extract(epoch from clock_timestamp()) * 1000)::bigint + $1))`
+	if _, err := w.pool.Exec(ctx, set, flagAhead.Milliseconds()); err != nil {
+		return nil, 0, fmt.Errorf("setting the wake flag: %w", err)
+	}
+	if left <= 0 { // it had run out: writers may have missed it until now
+		var text string
+		if err := w.pool.QueryRow(ctx, `select pg_current_xact_id()::text`).Scan(&text); err != nil {
+			return nil, 0, fmt.Errorf("fencing the wake flag: %w", err)
+		}
+		fence, err := parseXid(text)
+		if err != nil {
+			return nil, 0, err
+		}
+		w.fence = fence
+	}
+	w.setUntil = begun.Add(flagAhead - flagMargin)
+	return w.arrived, w.fence, nil
+}
+
+// pause waits for d or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// idleSQL asks whether the log has anything for backend $2 behind position $1, without reading it. The form with
+// ORDER BY and LIMIT keeps the planner from scanning the table.
+const idleSQL = `select pg_current_snapshot()::text,
+ (select true from pg_snapshot_xip($1::pg_snapshot) x where pg_visible_in_snapshot(x, pg_current_snapshot())
+    and (select id from outbox.log where tx = x and (backend is null or backend = $2) order by tx, id limit 1) is not null limit 1) is true
+ or (select id from outbox.log where tx >= pg_snapshot_xmax($1::pg_snapshot) and (backend is null or backend = $2) order by tx, id limit 1) is not null`
+
+// Look asks whether the tenure has anything to do behind pos. If not, the answer is the snapshot that it may take
+// as its new position. It may say yes for rows that are not visible yet.
+func (r *Reader) Look(ctx context.Context, pos Position) (found bool, at Snapshot, err error) {
+	if !pos.Target.Zero() {
+		return true, at, nil
+	}
+	var b pgx.Batch
+	b.Queue(laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.boot)
+	b.Queue(idleSQL, pos.At.String(), r.t.Backend)
+	answers := r.pool.SendBatch(ctx, &b)
+	defer func() {
+		if cerr := answers.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("looking for changes: %w", cerr)
+		}
+	}()
+	var snap, lsn string
+	var held bool
+	if err := answers.QueryRow().Scan(&snap, &lsn, &held); err != nil {
+		return false, at, fmt.Errorf("looking for changes: %w", err)
+	}
+	if !held {
+		return false, at, ErrLost
+	}
+	if err := answers.QueryRow().Scan(&snap, &found); err != nil {
+		return false, at, fmt.Errorf("looking for changes: %w", err)
+	}
+	at, err = ParseSnapshot(snap)
+	return found, at, err
+}
