@@ -1,0 +1,117 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// maxFile bounds the configuration file, so that a wrong path to something huge fails soon.
+const maxFile = 4 << 20
+
+// Config is a whole configuration: checked, its references replaced, its defaults filled in. It holds secrets;
+// what it prints and logs of itself leaves them out.
+type Config struct {
+	Name        string // the file, as named to Load or Parse
+	Database    string // the PostgreSQL that holds the truth; empty: what PGHOST and its like say
+	Log         Log
+	Worker      Worker
+	Kinds       []Kind // in the order of the file, as the lists below
+	Backends    []Backend
+	Projections []Projection
+}
+
+// Log says how the program logs.
+type Log struct {
+	Level  slog.Level // default: info
+	Format string     // text or json; default: text
+}
+
+// Worker bounds what workers do. Zero values mean the defaults of package jobs.
+type Worker struct {
+	Lease        time.Duration // how long a worker holds a lane without a sign of life
+	Slice        time.Duration // how long one job drains a lane
+	Retention    time.Duration // how long applied rows stay in the log
+	PageKeys     int           // keys in a page
+	PortionBytes int           // bytes of records in memory at once, per lane
+	Poll         bool          // look for changes in intervals, without LISTEN
+}
+
+// Kind is a class of records.
+type Kind struct {
+	Name       string
+	Table      string            // the watched table
+	Key        []string          // its key columns; empty: the primary key
+	PerRow     bool              // row triggers instead of statement triggers
+	Dependants map[string]string // kind to the query that yields its keys for changed keys of this one
+	Line       int               // where the file names it
+}
+
+// Backend is a configured store.
+type Backend struct {
+	Name     string
+	Type     string         // one of backends.Types
+	Lanes    int            // default: 1
+	Settings map[string]any // never nil; may hold secrets
+	Line     int
+}
+
+// Projection is a query and a target that turn one kind into one backend's records.
+type Projection struct {
+	Kind, Backend, Target string
+	Query                 string         // $1: the keys, text[]; yields a column key and any others
+	Settings              map[string]any // never nil
+	Line                  int
+}
+
+// Load reads the file at path. env looks up variables of the environment; nil means os.LookupEnv. The error is
+// an *Error if the content is at fault.
+func Load(path string, env func(string) (string, bool)) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	if len(data) > maxFile {
+		return nil, &Error{Problems: []Problem{{File: path, Text: fmt.Sprintf("the file is larger than %d MiB", maxFile>>20)}}}
+	}
+	return Parse(path, data, env)
+}
+
+// Parse reads a configuration that is in memory already. name stands for it in problems, and its folder is where
+// relative paths of ${file:..} start. The error is an *Error.
+func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
+	if env == nil {
+		env = os.LookupEnv
+	}
+	r := &reader{file: name, expander: expander{dir: filepath.Dir(name), env: env}}
+	c := &Config{Name: name, Log: Log{Format: "text"}}
+	if root, ok := r.document(data); ok {
+		r.config(c, root)
+		r.check()
+		r.anywhere(c)
+	}
+	if err := sorted(r.problems); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// dependantsOf lists the kinds that depend on a kind, sorted.
+func (c *Config) dependantsOf(kind string) []string {
+	for _, k := range c.Kinds {
+		if k.Name == kind {
+			return slices.Sorted(maps.Keys(k.Dependants))
+		}
+	}
+	return nil
+}

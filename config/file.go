@@ -1,0 +1,92 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// document is the root of the file's only document, nil if the file is empty.
+func (r *reader) document(data []byte) (root *yaml.Node, ok bool) {
+	loader, err := yaml.NewLoader(bytes.NewReader(data))
+	if err == nil {
+		root, err = next(loader)
+	}
+	if err == nil && root != nil {
+		var second *yaml.Node
+		if second, err = next(loader); second != nil {
+			r.fail(second, "", "want one document, have a second one")
+			return nil, false
+		}
+	}
+	if err != nil {
+		r.problems = append(r.problems, syntax(r.file, err))
+		return nil, false
+	}
+	return root, true
+}
+
+// next is the root of the loader's next document, nil at the end.
+func next(loader *yaml.Loader) (*yaml.Node, error) {
+	var n yaml.Node
+	err := loader.Load(&n)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case n.Kind == yaml.DocumentNode && len(n.Content) == 1:
+		return n.Content[0], nil
+	default:
+		return &n, nil
+	}
+}
+
+// syntax is the problem for an error of the YAML library.
+func syntax(file string, err error) Problem {
+	p := Problem{File: file, Text: "not YAML: " + err.Error()}
+	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
+		p.Line, p.Column = e.Mark.Line, e.Mark.Column
+		p.Text = "not YAML: " + e.Message
+	}
+	return p
+}
+
+// config reads the whole file; root is nil if it is empty.
+func (r *reader) config(c *Config, root *yaml.Node) {
+	fields := r.override("", map[string]field{"database": r.database(&c.Database)})
+	log := r.override("log", map[string]field{
+		"level":  r.level(&c.Log.Level),
+		"format": r.choice(&c.Log.Format, "text", "json"),
+	})
+	worker := r.override("worker", r.worker(&c.Worker))
+	fields["log"] = func(n *yaml.Node, path string) { r.mapping(n, path, log) }
+	fields["worker"] = func(n *yaml.Node, path string) { r.mapping(n, path, worker) }
+	fields["kinds"] = r.kinds(c)
+	fields["backends"] = r.backends(c)
+	fields["projections"] = r.projections(c)
+	if root != nil {
+		r.mapping(root, "", fields)
+	}
+}
+
+func (r *reader) worker(w *Worker) map[string]field {
+	return map[string]field{
+		"lease":         r.duration(&w.Lease, time.Second, "15s"),
+		"slice":         r.duration(&w.Slice, time.Second, "20s"),
+		"retention":     r.duration(&w.Retention, time.Minute, "7d"),
+		"page_keys":     r.count(&w.PageKeys, 1, 100_000),
+		"portion_bytes": r.size(&w.PortionBytes, 64<<10, "4MiB"),
+		"poll":          r.flag(&w.Poll),
+	}
+}
+
+// check runs what had to wait until everything was read.
+func (r *reader) check() {
+	for _, check := range r.checks {
+		check()
+	}
+}
