@@ -12,7 +12,7 @@ import (
 )
 
 // ErrNotFound says that no PostgreSQL of the wanted version was found.
-var ErrNotFound = errors.New("no PostgreSQL server binaries found: install PostgreSQL, or set OUTFLOW_POSTGRES_BIN to the directory of postgres and initdb")
+var ErrNotFound = errors.New("no PostgreSQL server of the wanted version was found: install PostgreSQL, or set OUTFLOW_POSTGRES_BIN to the directory of postgres and initdb")
 
 // places are where installations put the server's binaries.
 var places = []string{
@@ -42,10 +42,30 @@ func Find(ctx context.Context, cfg Config) (string, error) {
 			best, newest = bin, v
 		}
 	}
+	if err := context.Cause(ctx); err != nil {
+		return "", err // nothing would be found
+	}
 	if best == "" {
 		return "", ErrNotFound
 	}
 	return best, nil
+}
+
+// binaries finds the server's binaries or fetches them.
+func binaries(ctx context.Context, cfg Config) (string, error) {
+	bin, err := Find(ctx, cfg)
+	if !errors.Is(err, ErrNotFound) {
+		return bin, err
+	}
+	version := cfg.Version
+	if version == "" {
+		version = newest
+	}
+	bin, failure := Fetch(ctx, version)
+	if failure != nil {
+		return "", errors.Join(err, failure)
+	}
+	return bin, nil
 }
 
 // candidates are directories that may hold binaries.

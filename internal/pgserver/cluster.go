@@ -18,7 +18,7 @@ func (s *Server) setup(ctx context.Context) (err error) {
 	if s.account, err = serverAccount(); err != nil {
 		return err
 	}
-	if s.bin, err = Find(ctx, s.cfg); err != nil {
+	if s.bin, err = binaries(ctx, s.cfg); err != nil {
 		return err
 	}
 	if err := s.makeDir(); err != nil {

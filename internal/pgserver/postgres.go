@@ -17,21 +17,22 @@ import (
 // longestSocketDir leaves room for a socket's name in the 100 odd bytes that systems allow.
 const longestSocketDir = 80
 
-// passing are messages of a start that fails for a reason that goes away: the port was taken between its
-// choice and its use, or processes of a killed server are still ending.
-var passing = []string{"Address already in use", "pre-existing shared memory block", "lock file"}
-
-// run starts the server and waits until it answers.
+// run starts the server and waits until it answers. It tries again when the failure is one that goes away.
 func (s *Server) run(ctx context.Context) error {
 	for {
 		err := s.attempt(ctx)
-		if err == nil || ctx.Err() != nil || !slices.ContainsFunc(passing, func(m string) bool { return strings.Contains(err.Error(), m) }) {
-			return err
-		}
-		if pause(ctx) != nil {
+		if err == nil || !s.passing(err) || pause(ctx) != nil {
 			return err
 		}
 	}
+}
+
+// passing says whether a start failed because processes of a killed server are still ending, or because
+// the free port was taken between its choice and its use.
+func (s *Server) passing(err error) bool {
+	said := err.Error()
+	return strings.Contains(said, "pre-existing shared memory block") || strings.Contains(said, "lock file") ||
+		s.cfg.Port == 0 && strings.Contains(said, "Address already in use")
 }
 
 // attempt starts the server once. A failure shows what the server logged.

@@ -20,7 +20,6 @@ import (
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
-	err  error         // how it ended; valid after done
 }
 
 // spawn starts cmd from a goroutine that keeps its thread for as long as the command runs: the signal that
@@ -35,7 +34,7 @@ func spawn(cmd *exec.Cmd) (*process, error) {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			p.err = cmd.Wait()
+			_ = cmd.Wait() // how it ended is in cmd.ProcessState
 		}
 	}()
 	return p, <-started
@@ -92,24 +91,29 @@ func children(pid int) []int {
 	return pids
 }
 
-// ready waits until the server answers or ends.
+// ready waits until the server answers. It fails when the server ends.
 func (s *Server) ready(ctx context.Context, p *process) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-p.done:
+			cancel(fmt.Errorf("postgres has ended: %v", p.cmd.ProcessState))
+		case <-ctx.Done():
+		}
+	}()
 	for {
 		conn, err := pgconn.Connect(ctx, s.url("postgres"))
 		if err == nil {
 			return conn.Close(ctx)
 		}
-		select {
-		case <-p.done:
-			return fmt.Errorf("postgres has ended: %w", p.err)
-		default:
-		}
-		if waited := pause(ctx); waited != nil {
-			return errors.Join(waited, err)
+		if ended := pause(ctx); ended != nil {
+			return ended
 		}
 	}
 }
 
+// pause waits a moment, or less if ctx ends.
 func pause(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
