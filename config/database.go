@@ -41,7 +41,7 @@ func (r *reader) anywhere(c *Config) {
 			return
 		}
 	}
-	r.problems = append(r.problems, Problem{File: r.file, Path: "database", Text: "is missing: set it here, or in DATABASE_URL or OUTFLOW_DATABASE"})
+	r.problems = append(r.problems, Problem{File: r.file, Path: "database", Text: "is missing: set it in the file, in DATABASE_URL or in OUTFLOW_DATABASE"})
 }
 
 // unusable says why pgx cannot use a connection string, or nothing if it can.

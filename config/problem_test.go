@@ -175,7 +175,7 @@ func TestProblemsOfTheEnvironment(t *testing.T) {
 func TestProblemOfNoDatabase(t *testing.T) {
 	t.Parallel()
 	_, err := Parse("c.yaml", nil, environment(nil))
-	const want = "c.yaml: database: is missing: set it here, or in DATABASE_URL or OUTFLOW_DATABASE"
+	const want = "c.yaml: database: is missing: set it in the file, in DATABASE_URL or in OUTFLOW_DATABASE"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

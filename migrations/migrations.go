@@ -46,18 +46,31 @@ func Up(ctx context.Context, pool *pgxpool.Pool) ([]*goose.MigrationResult, erro
 
 // Pending is the number of migrations that Up would apply. It changes nothing.
 func Pending(ctx context.Context, pool *pgxpool.Pool) (int, error) {
-	return with(pool, func(p *goose.Provider) (int, error) {
-		if exists, err := hasTable(ctx, pool); err != nil || !exists {
-			return len(p.ListSources()), err // goose would create its table
+	status, err := Status(ctx, pool)
+	n := 0
+	for _, s := range status {
+		if s.State == goose.StatePending {
+			n++
 		}
-		status, err := p.Status(ctx)
-		n := 0
-		for _, s := range status {
-			if s.State == goose.StatePending {
-				n++
-			}
+	}
+	return n, err
+}
+
+// Status tells of every migration whether it is applied, in their order. It changes nothing.
+func Status(ctx context.Context, pool *pgxpool.Pool) ([]*goose.MigrationStatus, error) {
+	return with(pool, func(p *goose.Provider) ([]*goose.MigrationStatus, error) {
+		exists, err := hasTable(ctx, pool)
+		switch {
+		case err != nil:
+			return nil, err
+		case exists:
+			return p.Status(ctx)
 		}
-		return n, err
+		var all []*goose.MigrationStatus // goose would create its table
+		for _, s := range p.ListSources() {
+			all = append(all, &goose.MigrationStatus{Source: s, State: goose.StatePending})
+		}
+		return all, nil
 	})
 }
 

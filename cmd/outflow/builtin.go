@@ -1,0 +1,4 @@
+package main
+
+// builtIn is the configuration for those who have none.
+var builtIn []byte

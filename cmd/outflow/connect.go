@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/outflow-db/outflow/config"
+	"github.com/outflow-db/outflow/migrations"
+)
+
+// connectTimeout bounds a connection's making unless the configuration says otherwise.
+const connectTimeout = 10 * time.Second
+
+// connect reads the configuration and connects to its database. At least conns connections may be used, unless
+// the URL says otherwise. The caller closes the pool.
+func (a *app) connect(ctx context.Context, conns int32) (*config.Config, *pgxpool.Pool, error) {
+	c, err := a.configuration()
+	if err != nil {
+		return nil, nil, err
+	}
+	pool, err := connect(ctx, c.Database, conns)
+	return c, pool, err
+}
+
+// connect connects to a database and proves that it answers.
+func connect(ctx context.Context, database string, conns int32) (*pgxpool.Pool, error) {
+	settings, err := pgxpool.ParseConfig(database)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to PostgreSQL: %w", err)
+	}
+	if settings.ConnConfig.ConnectTimeout == 0 {
+		settings.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	if settings.ConnConfig.RuntimeParams["application_name"] == "" {
+		settings.ConnConfig.RuntimeParams["application_name"] = "outflow"
+	}
+	settings.MaxConns = max(settings.MaxConns, conns)
+	pool, err := pgxpool.NewWithConfig(ctx, settings)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to PostgreSQL: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connecting to PostgreSQL: %w", err)
+	}
+	return pool, nil
+}
+
+// ready is connect for verbs that need a migrated database.
+func (a *app) ready(ctx context.Context, conns int32) (*config.Config, *pgxpool.Pool, error) {
+	c, pool, err := a.connect(ctx, conns)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := migrations.Validate(ctx, pool); err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return c, pool, nil
+}

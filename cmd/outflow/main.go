@@ -1,0 +1,21 @@
+// Command outflow runs the outbox engine and answers for it.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(process()) }
+
+// process runs the command line of this process and is its exit status. The first signal asks the verb to end
+// well, the second one ends the process.
+func process() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, width: widthOf(os.Stderr)}
+	return a.run(ctx, os.Args[1:])
+}
