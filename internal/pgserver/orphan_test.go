@@ -19,6 +19,9 @@ import (
 // orphanage is set for the process that leaves an orphan.
 const orphanage = "OUTFLOW_TEST_ORPHAN"
 
+// The main thread never ends, so TestThreadEnds must not run on it: it is kept for TestMain.
+func init() { runtime.LockOSThread() }
+
 // leaveOrphan starts a server, tells its address, and waits to be killed.
 func leaveOrphan() {
 	s, err := pgserver.Start(context.Background(), pgserver.Config{Dir: os.Getenv(orphanage)})
