@@ -35,8 +35,8 @@ func NewReader(pool *pgxpool.Pool, t *Tenure, sources []string) *Reader {
 func opening(sources []string) string {
 	sql := `begin isolation level repeatable read, read only;
 set local lock_timeout = '2s'; set local row_security = off; set local plan_cache_mode = force_generic_plan;
-set local timezone = 'UTC'; set local datestyle = 'ISO, MDY'; set local intervalstyle = 'postgres';
-set local bytea_output = 'hex'; set local extra_float_digits = 1`
+set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; set local intervalstyle = 'iso_8601';
+set local bytea_output = 'hex'; set local extra_float_digits = 1; set local lc_monetary = 'C'; set local xmlbinary = 'base64'`
 	if len(sources) > 0 {
 		sql += "; lock table " + strings.Join(sources, ", ") + " in access share mode"
 	}
@@ -112,13 +112,23 @@ func (r *Reader) State(ctx context.Context, fn func(context.Context, *pgx.Conn) 
 // read runs fn in a read transaction. fn answers the end of the write-ahead log at its snapshot, or nothing if
 // what it read does not leave the database.
 func (r *Reader) read(ctx context.Context, fn func(*pgx.Conn) (lsn string, err error)) error {
-	conn, err := r.pool.Acquire(ctx)
+	return readTx(ctx, r.pool, r.opening, fn)
+}
+
+// ReadTx runs fn with a connection in a read transaction as pages are read in, without a lane: the sources are held,
+// everything is seen as of one snapshot, and values have the same text. What fn sees may not be durable yet.
+func ReadTx(ctx context.Context, pool *pgxpool.Pool, sources []string, fn func(*pgx.Conn) error) error {
+	return readTx(ctx, pool, opening(sources), func(c *pgx.Conn) (string, error) { return "", fn(c) })
+}
+
+func readTx(ctx context.Context, pool *pgxpool.Pool, opening string, fn func(*pgx.Conn) (lsn string, err error)) error {
+	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting to read the log: %w", err)
 	}
 	defer conn.Release()
 	c := conn.Conn()
-	if _, err := c.Exec(ctx, r.opening, pgx.QueryExecModeSimpleProtocol); err != nil {
+	if _, err := c.Exec(ctx, opening, pgx.QueryExecModeSimpleProtocol); err != nil {
 		rollback(ctx, c)
 		return fmt.Errorf("opening a read transaction: %w", err)
 	}

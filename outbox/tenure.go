@@ -10,8 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// versionsReserved is how many versions a save reserves for the pages until the next one.
-const versionsReserved = 4096
+// versionsReserved is how many versions a save reserves for the pages until the next one: 16 ms of the clock that
+// they follow, and far more pages than there can be.
+const versionsReserved = 1 << 16
 
 // Tenure is the time in which one owner holds a lane. All its writes to the store fall within the lease: the
 // holder asks Live just before each send.
