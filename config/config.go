@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -70,21 +71,30 @@ type Projection struct {
 }
 
 // Load reads the file at path. env looks up variables of the environment; nil means os.LookupEnv. The error is
-// an *Error if the content is at fault.
+// an *Error.
 func Load(path string, env func(string) (string, bool)) (*Config, error) {
+	data, err := contents(path)
+	if err != nil {
+		for next := err; next != nil; next = errors.Unwrap(next) {
+			err = next
+		}
+		return nil, &Error{Problems: []Problem{{File: path, Text: err.Error()}}}
+	}
+	return Parse(path, data, env)
+}
+
+// contents is what the file holds.
+func contents(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("the file is larger than %d MiB", maxFile>>20)
 	}
-	if len(data) > maxFile {
-		return nil, &Error{Problems: []Problem{{File: path, Text: fmt.Sprintf("the file is larger than %d MiB", maxFile>>20)}}}
-	}
-	return Parse(path, data, env)
+	return data, err
 }
 
 // Parse reads a configuration that is in memory already. name stands for it in problems, and its folder is where
