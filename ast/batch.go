@@ -1,0 +1,180 @@
+package ast
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// transaction writes files in one transaction: new ones by COPY alone, changed ones by comparing.
+func (l *loader) transaction(ctx context.Context, files []*prepared) (Batch, error) {
+	t := &transaction{loader: l, files: files}
+	err := pgx.BeginTxFunc(ctx, l.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		t.tx = tx
+		return t.run(ctx)
+	})
+	return t.done, err
+}
+
+type transaction struct {
+	*loader
+	tx    pgx.Tx
+	files []*prepared
+	done  Batch
+}
+
+func (t *transaction) run(ctx context.Context) error {
+	fresh, changed, err := t.classify(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.insert(ctx, fresh); err != nil {
+		return err
+	}
+	if err := t.replace(ctx, changed); err != nil {
+		return err
+	}
+	return t.close(ctx)
+}
+
+// The files are locked in the order of their ids, new ones by inserting them, so that loads of the same files
+// follow each other without a deadlock. What an earlier load left is read by a statement of its own, which
+// sees it.
+const (
+	insertFiles = `
+		insert into ast.files (id, repository, path, language, bytes, lines, content)
+		select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::int[], $7::text[]) f (id)
+		 order by f.id on conflict do nothing returning id`
+	lockFiles   = `select id from ast.files where id = any($1::uuid[]) order by id for no key update`
+	loadedFiles = `
+		select f.id, l.digest from ast.files f left join ast.loaded l on l.file_id = f.id
+		 where f.id = any($1::uuid[])`
+	noteFiles = `
+		insert into ast.loaded (file_id, digest, load)
+		select f.id, f.digest, $3 from unnest($1::uuid[], $2::bytea[]) f (id, digest)
+		on conflict (file_id) do update set digest = excluded.digest, load = excluded.load, at = excluded.at`
+)
+
+var errOtherID = errors.New("repository and path are in ast.files with another id")
+
+// classify inserts the files that are not there, locks the others, and tells which have changed.
+func (t *transaction) classify(ctx context.Context) (fresh, changed []*prepared, err error) {
+	inserted, digests := map[uuid.UUID]bool{}, map[uuid.UUID][]byte{}
+	var q pgx.Batch
+	q.Queue("select set_config('outbox.headers', jsonb_build_object('load', $1::text)::text, true)", t.options.ID)
+	q.Queue(insertFiles, fileColumns(t.files)...).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { inserted[id] = true; return nil })
+		return err
+	})
+	q.Queue(lockFiles, ids(t.files))
+	q.Queue(loadedFiles, ids(t.files)).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		var digest []byte
+		_, err := pgx.ForEachRow(rows, []any{&id, &digest}, func() error { digests[id] = bytes.Clone(digest); return nil })
+		return err
+	})
+	if err := t.tx.SendBatch(ctx, &q).Close(); err != nil {
+		return nil, nil, fmt.Errorf("inserting files: %w", err)
+	}
+	for _, p := range t.files {
+		digest, there := digests[p.id]
+		switch {
+		case !there:
+			return nil, nil, fmt.Errorf("%w than %s", errOtherID, p.id)
+		case inserted[p.id]:
+			fresh = append(fresh, p)
+		case !t.options.Recheck && bytes.Equal(digest, p.digest[:]):
+			t.done.unchanged(p)
+		default:
+			changed = append(changed, p)
+		}
+	}
+	return fresh, changed, nil
+}
+
+func (b *Batch) unchanged(p *prepared) {
+	b.Files.Unchanged++
+	b.Symbols.Unchanged += p.symbols.n
+	b.Relations.Unchanged += p.relations.n
+	b.Embeddings.Unchanged += p.embeddings.n
+}
+
+// insert writes the rows of files that were not there: no row of theirs can be.
+func (t *transaction) insert(ctx context.Context, files []*prepared) error {
+	if len(files) == 0 {
+		return nil
+	}
+	t.done.Files.Inserted += int64(len(files))
+	for _, m := range tables {
+		n, err := t.copy(ctx, m.name, m.columns, files, m.rows)
+		if err != nil {
+			return err
+		}
+		m.counts(&t.done).Inserted += n
+	}
+	return nil
+}
+
+// copy sends the files' rows to a table.
+func (t *transaction) copy(ctx context.Context, table, columns string, files []*prepared, of func(*prepared) *rows) (int64, error) {
+	parts, n := []io.Reader{bytes.NewReader(copyHead)}, int64(0)
+	for _, p := range files {
+		r := of(p)
+		parts, n = append(parts, bytes.NewReader(r.data)), n+r.n
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	all := io.MultiReader(append(parts, bytes.NewReader(copyEnd))...)
+	tag, err := t.tx.Conn().PgConn().CopyFrom(ctx, all, fmt.Sprintf("copy %s (%s) from stdin (format binary)", table, columns))
+	if err != nil {
+		return 0, fmt.Errorf("copying to %s: %w", table, err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// close notes the load and asks for the token.
+func (t *transaction) close(ctx context.Context) error {
+	digests := make([][]byte, len(t.files))
+	for i, p := range t.files {
+		digests[i] = p.digest[:]
+	}
+	var q pgx.Batch
+	q.Queue(noteFiles, ids(t.files), digests, t.options.ID)
+	q.Queue("select coalesce(outbox.token(), '')").QueryRow(func(row pgx.Row) error { return row.Scan(&t.done.Token) })
+	if err := t.tx.SendBatch(ctx, &q).Close(); err != nil {
+		return fmt.Errorf("noting the load: %w", err)
+	}
+	return nil
+}
+
+func ids(files []*prepared) []uuid.UUID {
+	all := make([]uuid.UUID, len(files))
+	for i, p := range files {
+		all[i] = p.id
+	}
+	return all
+}
+
+// fileColumns is the arguments of insertFiles.
+func fileColumns(files []*prepared) []any {
+	n := len(files)
+	repositories, paths, languages := make([]string, n), make([]string, n), make([]string, n)
+	sizes, lines, contents := make([]int64, n), make([]int32, n), make([]*string, n)
+	for i, p := range files {
+		f := p.file
+		repositories[i], paths[i], languages[i] = f.Repository, f.Path, f.Language
+		sizes[i], lines[i], contents[i] = f.Bytes, int32(f.Lines), f.Content //nolint:gosec // checked
+	}
+	return []any{ids(files), repositories, paths, languages, sizes, lines, contents}
+}
+
+func (p *prepared) bad(problem string) *BadFile {
+	return &BadFile{Line: p.file.Line, Repository: p.file.Repository, Path: p.file.Path, Problems: []string{problem}}
+}

@@ -1,0 +1,100 @@
+package ast
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"maps"
+)
+
+// batch is the files of one transaction.
+type batch struct {
+	files []*prepared
+	rows  int64
+	done  chan struct{} // closed once the transaction has ended
+}
+
+// feeder makes batches of what the source yields.
+type feeder struct {
+	*loader
+	dimensions map[string]int
+	next       *batch
+	to         chan<- *batch
+}
+
+func newFeeder(l *loader, to chan<- *batch) *feeder {
+	f := &feeder{loader: l, dimensions: map[string]int{}, to: to, next: newBatch()}
+	maps.Copy(f.dimensions, l.options.Dimensions)
+	return f
+}
+
+func newBatch() *batch { return &batch{done: make(chan struct{})} }
+
+func (f *feeder) run(ctx context.Context, source iter.Seq2[*SourceFile, error]) error {
+	for file, err := range source {
+		if err := f.take(ctx, file, err); err != nil {
+			return err
+		}
+	}
+	return f.flush(ctx)
+}
+
+// take checks what the source yielded and adds it to the batch.
+func (f *feeder) take(ctx context.Context, file *SourceFile, err error) error {
+	if bad, ok := errors.AsType[*BadFile](err); ok {
+		f.bad(bad)
+		return ctx.Err()
+	}
+	if err != nil {
+		return err
+	}
+	if bad := check(file, f.dimensions); bad != nil {
+		f.bad(bad)
+		return ctx.Err()
+	}
+	return f.add(ctx, prepare(file))
+}
+
+// add puts the file into the batch once an earlier version of it is written, so that the later one wins.
+func (f *feeder) add(ctx context.Context, p *prepared) error {
+	n := p.symbols.n + p.relations.n + p.embeddings.n
+	before := f.earlier(p)
+	full := len(f.next.files) >= f.options.BatchFiles || f.next.rows+n > int64(f.options.BatchRows)
+	if full || before == f.next {
+		if err := f.flush(ctx); err != nil {
+			return err
+		}
+	}
+	if before != nil {
+		select {
+		case <-before.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	f.next.files, f.next.rows = append(f.next.files, p), f.next.rows+n
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.loading[p.id] = f.next
+	return ctx.Err()
+}
+
+// earlier is the batch that has the file at the moment, if any.
+func (f *feeder) earlier(p *prepared) *batch {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.loading[p.id]
+}
+
+func (f *feeder) flush(ctx context.Context) error {
+	if len(f.next.files) == 0 {
+		return nil
+	}
+	select {
+	case f.to <- f.next:
+		f.next = newBatch()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

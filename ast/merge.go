@@ -1,0 +1,140 @@
+package ast
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// table is a table whose rows belong to files.
+type table struct {
+	name, columns, key string
+	owned              string // the condition for the rows t of the files $1
+	rows               func(*prepared) *rows
+	counts             func(*Batch) *Counts
+}
+
+// The tables in the order in which rows are inserted.
+var tables = []table{
+	{
+		name: "ast.symbols", columns: symbolColumns, key: "id", owned: "t.file_id = any($1::uuid[])",
+		rows:   func(p *prepared) *rows { return &p.symbols },
+		counts: func(b *Batch) *Counts { return &b.Symbols },
+	},
+	{
+		name: "ast.embeddings", columns: embeddingColumns, key: "symbol_id, model",
+		owned:  "t.symbol_id = any(array(select s.id from ast.symbols s where s.file_id = any($1::uuid[])))",
+		rows:   func(p *prepared) *rows { return &p.embeddings },
+		counts: func(b *Batch) *Counts { return &b.Embeddings },
+	},
+	{
+		name: "ast.relations", columns: relationColumns, key: "source, type, target", owned: "t.file_id = any($1::uuid[])",
+		rows:   func(p *prepared) *rows { return &p.relations },
+		counts: func(b *Batch) *Counts { return &b.Relations },
+	},
+}
+
+func (m table) stage() string { return "stage_" + strings.TrimPrefix(m.name, "ast.") }
+
+// join puts each column into a form and the forms behind one another: join("t.%s", ", ").
+func (m table) join(columns, form, between string) string {
+	var all []string
+	for c := range strings.SplitSeq(columns, ", ") {
+		all = append(all, strings.ReplaceAll(form, "%s", c))
+	}
+	return strings.Join(all, between)
+}
+
+// The statements that turn a file's rows into the staged ones. Existing rows are found through the file, so
+// that the cost follows the batch and not the table.
+func (m table) delete() string {
+	return fmt.Sprintf("delete from %s t where %s and not exists (select from %s s where %s)",
+		m.name, m.owned, m.stage(), m.join(m.key, "s.%s = t.%s", " and "))
+}
+
+func (m table) update() string {
+	return fmt.Sprintf("update %s t set (%s) = row(%s) from %s s where %s and %s and (%s) is distinct from (%s)",
+		m.name, m.columns, m.join(m.columns, "s.%s", ", "), m.stage(), m.owned,
+		m.join(m.key, "s.%s = t.%s", " and "), m.join(m.columns, "t.%s", ", "), m.join(m.columns, "s.%s", ", "))
+}
+
+func (m table) insert() string {
+	return fmt.Sprintf("insert into %s (%s) select %s from %s s where not exists (select from %s t where %s and %s)",
+		m.name, m.columns, m.join(m.columns, "s.%s", ", "), m.stage(), m.name, m.owned, m.join(m.key, "t.%s = s.%s", " and "))
+}
+
+const updateFiles = `
+	update ast.files t
+	   set language = f.language, bytes = f.bytes, lines = f.lines, content = f.content
+	  from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::int[], $7::text[])
+	       f (id, repository, path, language, bytes, lines, content)
+	 where t.id = f.id
+	   and (t.language, t.bytes, t.lines, t.content) is distinct from (f.language, f.bytes, f.lines, f.content)`
+
+// replace makes the rows of files that were there equal to what the load says.
+func (t *transaction) replace(ctx context.Context, files []*prepared) error {
+	if len(files) == 0 {
+		return nil
+	}
+	tag, err := t.tx.Exec(ctx, updateFiles, fileColumns(files)...)
+	if err != nil {
+		return fmt.Errorf("updating files: %w", err)
+	}
+	t.done.Files.Updated += tag.RowsAffected()
+	t.done.Files.Unchanged += int64(len(files)) - tag.RowsAffected()
+	staged := make([]int64, len(tables))
+	for i, m := range tables {
+		if staged[i], err = t.stage(ctx, m, files); err != nil {
+			return err
+		}
+	}
+	return t.merge(ctx, files, staged)
+}
+
+// stage copies the rows of files to a table of their own.
+func (t *transaction) stage(ctx context.Context, m table, files []*prepared) (int64, error) {
+	create := fmt.Sprintf("create temp table %s on commit drop as select %s from %s with no data", m.stage(), m.columns, m.name)
+	if _, err := t.tx.Exec(ctx, create); err != nil {
+		return 0, fmt.Errorf("staging %s: %w", m.name, err)
+	}
+	n, err := t.copy(ctx, m.stage(), m.columns, files, m.rows)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := t.tx.Exec(ctx, "analyze "+m.stage()); err != nil {
+		return 0, fmt.Errorf("staging %s: %w", m.name, err)
+	}
+	return n, nil
+}
+
+// merge deletes what vanished, children first, then updates and inserts, parents first.
+func (t *transaction) merge(ctx context.Context, files []*prepared, staged []int64) error {
+	for i := len(tables) - 1; i >= 0; i-- {
+		m := tables[i]
+		n, err := t.apply(ctx, m.delete(), files)
+		if err != nil {
+			return fmt.Errorf("deleting from %s: %w", m.name, err)
+		}
+		m.counts(&t.done).Deleted += n
+	}
+	for i, m := range tables {
+		updated, err := t.apply(ctx, m.update(), files)
+		if err != nil {
+			return fmt.Errorf("updating %s: %w", m.name, err)
+		}
+		inserted, err := t.apply(ctx, m.insert(), files)
+		if err != nil {
+			return fmt.Errorf("inserting into %s: %w", m.name, err)
+		}
+		m.counts(&t.done).Add(Counts{Inserted: inserted, Updated: updated, Unchanged: staged[i] - inserted - updated})
+	}
+	return nil
+}
+
+// apply plans each time anew: a plan kept from a small batch would be a bad one for a large one.
+func (t *transaction) apply(ctx context.Context, sql string, files []*prepared) (int64, error) {
+	tag, err := t.tx.Exec(ctx, sql, pgx.QueryExecModeExec, ids(files))
+	return tag.RowsAffected(), err
+}

@@ -1,0 +1,79 @@
+-- The ready-made model of source code: files, their symbols, the relations between them, embeddings.
+-- Package ast loads it and documents how the ids are made.
+-- +goose Up
+-- +goose StatementBegin
+create schema ast;
+comment on schema ast is 'Outflow: the ready-made model of source code';
+
+create table ast.files (
+  id         uuid primary key,
+  repository text not null,
+  path       text not null,
+  language   text not null default '',
+  bytes      bigint not null default 0,
+  lines      int not null default 0,
+  content    text,
+  unique (repository, path)
+);
+comment on table  ast.files is 'source files';
+comment on column ast.files.id is 'UUIDv5 in the namespace UUIDv5(URL, ''https://github.com/outflow-db/outflow/ast'') of repository, NUL, path';
+comment on column ast.files.content is 'the text, if it was loaded';
+
+create table ast.symbols (
+  id         uuid primary key,
+  file_id    uuid not null references ast.files on delete cascade,
+  kind       text not null,
+  name       text not null,
+  qualified  text not null,
+  ordinal    int not null default 0,
+  signature  text not null default '',
+  doc        text not null default '',
+  line_start int not null default 0,
+  line_end   int not null default 0
+);
+comment on table  ast.symbols is 'what a file declares';
+comment on column ast.symbols.id is 'UUIDv5 in the namespace file_id of kind, NUL, qualified and, unless it is 0, NUL, ordinal';
+comment on column ast.symbols.kind is 'package, function, method, type, field, const, var or another word';
+comment on column ast.symbols.ordinal is 'tells symbols of a file apart that share kind and qualified name: 0, 1, 2 ...';
+comment on column ast.symbols.line_start is 'counted from 1; 0: not known';
+create index symbols_file on ast.symbols (file_id);
+
+-- Both ends are ids of files or symbols. A target may be absent: its file is not loaded, or not yet.
+create table ast.relations (
+  source  uuid not null,
+  type    text not null,
+  target  uuid not null,
+  file_id uuid not null references ast.files on delete cascade,
+  primary key (source, type, target)
+);
+comment on table  ast.relations is 'directed edges between files and symbols';
+comment on column ast.relations.type is 'contains, calls, references, imports, embeds or another word';
+comment on column ast.relations.file_id is 'the file that states it; the source is this file or one of its symbols';
+create index relations_file on ast.relations (file_id);
+
+create table ast.embeddings (
+  symbol_id  uuid not null references ast.symbols on delete cascade,
+  model      text not null,
+  dimensions int not null check (dimensions = cardinality(vector)),
+  vector     real[] not null,
+  primary key (symbol_id, model)
+);
+-- Floats do not compress: a vector too long for its page is stored as it is.
+alter table ast.embeddings alter column vector set storage external;
+comment on table ast.embeddings is 'vectors of symbols, one for each model';
+
+-- Not to be watched: every load touches it.
+create table ast.loaded (
+  file_id uuid primary key references ast.files on delete cascade,
+  digest  bytea not null,
+  load    text not null,
+  at      timestamptz not null default now()
+) with (fillfactor = 50);
+comment on table  ast.loaded is 'for each file the load that had it last';
+comment on column ast.loaded.digest is 'SHA-256 of all that the load said about the file: equal means there is nothing to do';
+-- +goose StatementEnd
+
+-- +goose Down
+-- +goose StatementBegin
+drop schema ast cascade;
+-- +goose StatementEnd
