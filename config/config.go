@@ -40,14 +40,15 @@ type Worker struct {
 	Retention    time.Duration // how long applied rows stay in the log
 	PageKeys     int           // keys in a page
 	PortionBytes int           // bytes of records in memory at once, per lane
+	Lanes        int           // lanes of backends that are added from now on
 	Poll         bool          // look for changes in intervals, without LISTEN
 }
 
 // Kind is a class of records.
 type Kind struct {
 	Name       string
-	Table      string            // the watched table
-	Key        []string          // its key columns; empty: the primary key
+	Table      string            // the watched table; empty: the kind is declared in the database
+	Key        []string          // the table's key columns; empty: its primary key
 	PerRow     bool              // row triggers instead of statement triggers
 	Dependants map[string]string // kind to the query that yields its keys for changed keys of this one
 	Line       int               // where the file names it
@@ -57,7 +58,6 @@ type Kind struct {
 type Backend struct {
 	Name     string
 	Type     string         // one of backends.Types
-	Lanes    int            // default: 1
 	Settings map[string]any // never nil; may hold secrets
 	Line     int
 }

@@ -20,6 +20,7 @@ worker:
   retention: 7d
   page_keys: 500
   portion_bytes: 4MiB
+  lanes: 4
   poll: true
 kinds:
   file:
@@ -34,7 +35,6 @@ kinds:
 backends:
   search:
     type: store
-    lanes: 4
     settings:
       addresses: [http://one, http://two]
       pool: 8
@@ -59,14 +59,14 @@ func TestParseWhole(t *testing.T) {
 		Log:      Log{Level: slog.LevelWarn, Format: "json"},
 		Worker: Worker{
 			Lease: 10 * time.Second, Slice: 90 * time.Second, Retention: 7 * 24 * time.Hour,
-			PageKeys: 500, PortionBytes: 4 << 20, Poll: true,
+			PageKeys: 500, PortionBytes: 4 << 20, Lanes: 4, Poll: true,
 		},
 		Kinds: []Kind{
-			{Name: "file", Table: "app.files", Key: []string{"path"}, Line: 12,
+			{Name: "file", Table: "app.files", Key: []string{"path"}, Line: 13,
 				Dependants: map[string]string{"symbol": "select id from app.symbols where file = any($1)"}},
-			{Name: "symbol", Table: "app.symbols", Key: []string{"file", "name"}, PerRow: true, Line: 17},
+			{Name: "symbol", Table: "app.symbols", Key: []string{"file", "name"}, PerRow: true, Line: 18},
 		},
-		Backends: []Backend{{Name: "search", Type: "store", Lanes: 4, Line: 22, Settings: map[string]any{
+		Backends: []Backend{{Name: "search", Type: "store", Line: 23, Settings: map[string]any{
 			"addresses": []any{"http://one", "http://two"}, "pool": 8, "ratio": 0.5, "tls": true, "nothing": nil,
 			"nested": map[string]any{"deep": "1"},
 		}}},
@@ -89,11 +89,24 @@ func TestParseEmpty(t *testing.T) {
 	}
 }
 
-// A backend without lanes and settings has one lane and no settings.
+// A backend without settings has none, but not nil.
 func TestParseBackendDefaults(t *testing.T) {
 	t.Parallel()
 	c := parse(t, "backends: {a: {type: store}}", someDatabase)
-	if diff := cmp.Diff([]Backend{{Name: "a", Type: "store", Lanes: 1, Settings: map[string]any{}, Line: 1}}, c.Backends); diff != "" {
+	if diff := cmp.Diff([]Backend{{Name: "a", Type: "store", Settings: map[string]any{}, Line: 1}}, c.Backends); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A kind without a table is one that the database declares, so that projections may name it.
+func TestParseKindWithoutTable(t *testing.T) {
+	t.Parallel()
+	c := parse(t, `
+kinds: {note: }
+backends: {b: {type: store}}
+projections: [{kind: note, backend: b, target: notes, query: $1}]
+`, someDatabase)
+	if diff := cmp.Diff([]Kind{{Name: "note", Line: 2}}, c.Kinds); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -10,10 +10,11 @@
 //	  retention: 7d                      # how long applied rows stay in the log
 //	  page_keys: 2000                    # keys in a page
 //	  portion_bytes: 4MiB                # bytes of records in memory at once, per lane
+//	  lanes: 1                           # ranges of keys that are written side by side, of backends added from now on
 //	  poll: false                        # true: no LISTEN (PgBouncer in transaction mode, PREPARE TRANSACTION)
 //	kinds:
 //	  file:                              # a kind of records
-//	    table: ast.files                 # the table whose changes are logged
+//	    table: ast.files                 # the table whose changes are logged; none: the kind is declared in the database
 //	    key: path                        # a column, or a list of columns; default: the primary key
 //	    per_row: false                   # true: row triggers, for tables that logical replication writes
 //	    dependants:                      # kinds whose records change when this kind's do
@@ -21,7 +22,6 @@
 //	backends:
 //	  search:                            # a configured store
 //	    type: postgres                   # a registered type of backend
-//	    lanes: 1                         # ranges of keys that are written side by side
 //	    settings: {}                     # what the type asks for: addresses, credentials, limits
 //	projections:
 //	  - kind: file                       # from this kind

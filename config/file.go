@@ -80,6 +80,7 @@ func (r *reader) worker(w *Worker) map[string]field {
 		"retention":     r.duration(&w.Retention, time.Minute, "7d"),
 		"page_keys":     r.count(&w.PageKeys, 1, 100_000),
 		"portion_bytes": r.size(&w.PortionBytes, 64<<10, "4MiB"),
+		"lanes":         r.count(&w.Lanes, 1, 256),
 		"poll":          r.flag(&w.Poll),
 	}
 }

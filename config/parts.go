@@ -30,8 +30,8 @@ func (r *reader) kinds(c *Config) field {
 				"per_row":    r.flag(&k.PerRow),
 				"dependants": r.dependants(c, &k),
 			})
-			if k.Table == "" && !has(value, "table") {
-				r.fail(key, path, "table is missing")
+			if !has(value, "table") && len(value.Content) > 0 {
+				r.fail(key, path, "table is missing: without one, a kind is declared in the database and has nothing here")
 			}
 			c.Kinds = append(c.Kinds, k)
 		})
@@ -96,14 +96,13 @@ func (r *reader) dependants(c *Config, k *Kind) field {
 func (r *reader) backends(c *Config) field {
 	return func(n *yaml.Node, path string) {
 		r.pairs(n, path, func(key, value *yaml.Node) {
-			b := Backend{Name: key.Value, Line: key.Line, Lanes: 1, Settings: map[string]any{}}
+			b := Backend{Name: key.Value, Line: key.Line, Settings: map[string]any{}}
 			path := join(path, short(key.Value))
 			if !backendName.MatchString(b.Name) || len(b.Name) > 63 {
 				r.fail(key, path, "a backend's name has small letters and digits, with single - or _ between them, and is up to 63 long")
 			}
 			r.mapping(value, path, map[string]field{
 				"type":     r.backendType(&b.Type),
-				"lanes":    r.count(&b.Lanes, 1, 256),
 				"settings": r.settings(&b.Settings),
 			})
 			if !has(value, "type") {

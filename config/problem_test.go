@@ -60,7 +60,7 @@ func TestProblemsOfFields(t *testing.T) {
 		{"root", "databse: x", []string{`c.yaml:1:1: unknown field "databse" (did you mean database?): want backends, database, kinds, log, projections, worker`}},
 		{"log", "log: {colour: x}", []string{`c.yaml:1:7: log: unknown field "colour": want format, level`}},
 		{"kind", "kinds: {a: {table: t, tabel: u}}", []string{`c.yaml:1:23: kinds.a: unknown field "tabel" (did you mean table?): want dependants, key, per_row, table`}},
-		{"backend", "backends: {a: {type: store, lane: 1}}", []string{`c.yaml:1:29: backends.a: unknown field "lane" (did you mean lanes?): want lanes, settings, type`}},
+		{"backend", "backends: {a: {type: store, setings: 1}}", []string{`c.yaml:1:29: backends.a: unknown field "setings" (did you mean settings?): want settings, type`}},
 	} {
 		b.check(t)
 	}
@@ -100,9 +100,9 @@ func TestProblemsOfNames(t *testing.T) {
 		{"backend", "backends: {a__b: {type: store}}", []string{`c.yaml:1:12: backends.a__b: a backend's name has small letters and digits, with single - or _ between them, and is up to 63 long`}},
 		{"type missing", "backends: {a: }", []string{`c.yaml:1:12: backends.a: type is missing: want one of store`}},
 		{"type unknown", "backends: {a: {type: stor}}", []string{`c.yaml:1:22: backends.a.type: unknown type of backend "stor" (did you mean store?): have store`}},
-		{"lanes", "backends: {a: {type: store, lanes: 257}}", []string{`c.yaml:1:36: backends.a.lanes: want a whole number from 1 to 256, have "257"`}},
+		{"lanes", "worker: {lanes: 257}", []string{`c.yaml:1:17: worker.lanes: want a whole number from 1 to 256, have "257"`}},
 		{"column twice", "kinds: {a: {table: t, key: [x, x]}}", []string{`c.yaml:1:32: kinds.a.key[1]: column x is there twice`}},
-		{"table missing", "kinds: {a: {key: x}}", []string{`c.yaml:1:9: kinds.a: table is missing`}},
+		{"table missing", "kinds: {a: {key: x}}", []string{`c.yaml:1:9: kinds.a: table is missing: without one, a kind is declared in the database and has nothing here`}},
 		{"table empty", "kinds: {a: {table: ' '}}", []string{`c.yaml:1:20: kinds.a.table: want a table such as app.orders, have " "`}},
 		{"table twice", "kinds: {a: {table: t}, b: {table: t}}", []string{`c.yaml:1:35: kinds.b.table: table t is that of kind a already`}},
 		{"dependant unknown", "kinds: {a: {table: t, dependants: {b: $1}}}", []string{`c.yaml:1:36: kinds.a.dependants.b: unknown kind "b": have a`}},

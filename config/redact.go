@@ -45,7 +45,7 @@ func (c *Config) LogValue() slog.Value {
 
 // String is the backend in short, without secrets.
 func (b Backend) String() string {
-	return fmt.Sprintf("backend %s of type %s, %d lanes, settings %v", b.Name, b.Type, b.Lanes, redacted("", b.Settings))
+	return fmt.Sprintf("backend %s of type %s, settings %v", b.Name, b.Type, redacted("", b.Settings))
 }
 
 // GoString is String, so that %#v does not show secrets either.
@@ -53,7 +53,7 @@ func (b Backend) GoString() string { return b.String() }
 
 // LogValue is the backend for a log, without secrets.
 func (b Backend) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("type", b.Type), slog.Int("lanes", b.Lanes), slog.Any("settings", redacted("", b.Settings)))
+	return slog.GroupValue(slog.String("type", b.Type), slog.Any("settings", redacted("", b.Settings)))
 }
 
 // redacted copies a value of settings without what its name or its form marks as a secret.
