@@ -154,10 +154,11 @@ func (t *transaction) close(ctx context.Context) error {
 	return nil
 }
 
-func ids(files []*prepared) []uuid.UUID {
-	all := make([]uuid.UUID, len(files))
+// ids are text, which every mode of the protocol can send without knowing the type.
+func ids(files []*prepared) []string {
+	all := make([]string, len(files))
 	for i, p := range files {
-		all[i] = p.id
+		all[i] = p.id.String()
 	}
 	return all
 }
