@@ -55,7 +55,7 @@ func fetch(ctx context.Context, release embedded.PostgresVersion, home string) (
 		return err
 	}
 	fetched := make(chan error, 1)
-	go func() { fetched <- unpack(release, work) }()
+	go func() { fetched <- unpack(ctx, release, work) }()
 	select {
 	case err = <-fetched:
 	case <-ctx.Done():
@@ -75,13 +75,13 @@ func fetch(ctx context.Context, release embedded.PostgresVersion, home string) (
 // only on its way to starting a server, which it cannot do as root. So its start is led to fail afterwards:
 // the data directory holds just what keeps it from making a cluster. What counts is whether the binaries
 // run.
-func unpack(release embedded.PostgresVersion, work string) error {
+func unpack(ctx context.Context, release embedded.PostgresVersion, work string) error {
 	home, data := filepath.Join(work, "postgres"), filepath.Join(work, "data")
 	major, _, _ := strings.Cut(string(release), ".")
 	if err := errors.Join(os.Mkdir(home, 0o755), os.Mkdir(data, 0o700), os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte(major), 0o600)); err != nil {
 		return err
 	}
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func unpack(release embedded.PostgresVersion, work string) error {
 		config = config.BinaryRepositoryURL(url)
 	}
 	failure := embedded.NewDatabase(config).Start()
-	v, err := version(context.Background(), filepath.Join(home, "bin"))
+	v, err := version(context.WithoutCancel(ctx), filepath.Join(home, "bin"))
 	if err != nil {
 		return errors.Join(failure, err)
 	}

@@ -86,7 +86,7 @@ func TestThreadEnds(t *testing.T) {
 	if r.err != nil {
 		t.Fatal(r.err)
 	}
-	defer r.server.Stop() //nolint:errcheck // the test is over
+	defer r.server.Stop()
 	pid := r.server.PID()
 	for range 20 {
 		if !answers(r.server) || r.server.PID() != pid {

@@ -38,7 +38,7 @@ func (s *Server) passing(err error) bool {
 // attempt starts the server once. A failure shows what the server logged.
 func (s *Server) attempt(ctx context.Context) (err error) {
 	if s.port = s.cfg.Port; s.port == 0 {
-		if s.port, err = freePort(); err != nil {
+		if s.port, err = freePort(ctx); err != nil {
 			return err
 		}
 	}
@@ -51,21 +51,21 @@ func (s *Server) attempt(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p, err := spawn(s.postgres(log))
+	p, err := spawn(s.postgres(ctx, log))
 	if err != nil {
 		return err
 	}
 	if err := s.ready(ctx, p); err != nil {
 		err = errors.Join(err, p.stop(patience))
-		said, _ := io.ReadAll(io.NewSectionReader(log, start, 1<<16)) //nolint:errcheck // err is what matters
+		said, _ := io.ReadAll(io.NewSectionReader(log, start, 1<<16)) // err is what matters
 		return fmt.Errorf("%w\n%s", err, said)
 	}
 	s.proc = p
 	return nil
 }
 
-// postgres is the command that runs the server.
-func (s *Server) postgres(log *os.File) *exec.Cmd {
+// postgres is the command that runs the server. It outlives ctx.
+func (s *Server) postgres(ctx context.Context, log *os.File) *exec.Cmd {
 	socket := s.dir
 	if len(socket) > longestSocketDir {
 		socket = "" // none: there is the port
@@ -74,7 +74,7 @@ func (s *Server) postgres(log *os.File) *exec.Cmd {
 	for _, name := range slices.Sorted(maps.Keys(s.cfg.Settings)) {
 		args = append(args, "-c", name+"="+s.cfg.Settings[name])
 	}
-	cmd := s.command(context.Background(), "postgres", args...)
+	cmd := s.command(context.WithoutCancel(ctx), "postgres", args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	return cmd
 }

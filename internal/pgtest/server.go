@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-
 	"strings"
 	"sync"
 	"testing"
@@ -29,8 +28,12 @@ var settings = map[string]string{
 	"shared_buffers":            "256MB",
 }
 
-// Settings are the settings of the private server, for a test that starts another one like it.
-func Settings() map[string]string { return maps.Clone(settings) }
+// Config is that of the private server, for a test that starts one of its own.
+func Config() pgserver.Config {
+	return pgserver.Config{
+		Bin: os.Getenv("OUTFLOW_TEST_PGBIN"), Version: os.Getenv("OUTFLOW_TEST_PGVERSION"), Settings: maps.Clone(settings),
+	}
+}
 
 // shared is what all tests of a binary share.
 var shared struct {
@@ -86,10 +89,7 @@ func admin(tb testing.TB) *pgxpool.Pool {
 func start(ctx context.Context) (err error) {
 	url := os.Getenv("OUTFLOW_TEST_POSTGRES")
 	if url == "" {
-		cfg := pgserver.Config{
-			Bin: os.Getenv("OUTFLOW_TEST_PGBIN"), Version: os.Getenv("OUTFLOW_TEST_PGVERSION"), Settings: settings,
-		}
-		if shared.server, err = pgserver.Start(ctx, cfg); err != nil {
+		if shared.server, err = pgserver.Start(ctx, Config()); err != nil {
 			return err
 		}
 		url = shared.server.URL("postgres")

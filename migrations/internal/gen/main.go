@@ -92,7 +92,7 @@ func survey(names []string) (last int, have map[int]string) {
 
 // number reads digits that a pattern has matched.
 func number(digits string) int {
-	n, _ := strconv.Atoi(digits) //nolint:errcheck // at most five digits
+	n, _ := strconv.Atoi(digits) // at most five digits
 	return n
 }
 
