@@ -16,7 +16,12 @@ import (
 // and the database dropped.
 func New(tb testing.TB) *pgxpool.Pool {
 	tb.Helper()
-	return database(tb, " template "+template(tb))
+	pool := database(tb, " template "+template(tb))
+	// A clone is another database: its positions, of which it has none yet, belong to another history.
+	if _, err := pool.Exec(context.WithoutCancel(tb.Context()), "select outbox.rebase()"); err != nil {
+		tb.Fatalf("moving the clone into its own history: %v", err)
+	}
+	return pool
 }
 
 // Empty is New without migrations.
