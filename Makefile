@@ -10,8 +10,8 @@ FILES   ?= 1000
 VERSION ?= 17
 GOAL    := 90
 
-# What coverage counts: all packages but tools of tests, and programs that measure or show.
-EXCLUDED := /internal/pgtest$$|/backends/backendtest$$|/integration|/bench|/examples/
+# What coverage counts: all packages but tools of tests, and main programs that measure or show.
+EXCLUDED := /internal/pgtest$$|/backends/backendtest$$|/integration|/bench|/examples/[^/]+$$
 COVERED   = $(shell $(GO) list ./... | grep -Ev '$(EXCLUDED)' | paste -sd, -)
 
 LINT_VERSION = $(shell awk '$$1 == "github.com/golangci/golangci-lint/v2" { print $$2 }' tools/go.mod)
@@ -26,7 +26,8 @@ build: ## build the command, bin/outflow
 	$(GO) build -o bin/outflow ./cmd/outflow
 
 test: ## run all tests, with the race detector; fails under 90 % coverage
-	$(GO) test -race -timeout 20m -coverpkg=$(COVERED) -coverprofile=coverage.out ./...
+	@$(GO) test -race -timeout 20m -coverpkg=$(COVERED) -coverprofile=coverage.out ./... \
+		| awk '{ sub(/\tcoverage: .*/, ""); print; fflush() }'
 	@$(GO) tool cover -func=coverage.out | awk -v goal=$(GOAL) '/^total:/ { total = $$NF + 0 } \
 		END { printf "coverage: %.1f %% of statements (goal: %d %%)\n", total, goal; exit total < goal }'
 
