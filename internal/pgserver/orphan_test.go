@@ -64,6 +64,7 @@ func TestOrphan(t *testing.T) {
 	}
 }
 
+// reached says whether a server answers at url.
 func reached(url string) bool {
 	conn, err := pgx.Connect(context.Background(), url)
 	return err == nil && conn.Close(context.Background()) == nil
@@ -89,7 +90,7 @@ func TestThreadEnds(t *testing.T) {
 	defer r.server.Stop()
 	pid := r.server.PID()
 	for range 20 {
-		if !answers(r.server) || r.server.PID() != pid {
+		if !reached(r.server.URL("postgres")) || r.server.PID() != pid {
 			t.Fatal("the server ended with the thread")
 		}
 	}
