@@ -11,26 +11,28 @@ import (
 // table is a table whose rows belong to files.
 type table struct {
 	name, columns, key string
-	owned              string // the condition for the rows t of the files $1
+	owner              string // the column that names what a row belongs to
+	owners             string // the ids that the rows of the files $1 belong to
 	rows               func(*prepared) *rows
 	counts             func(*Batch) *Counts
 }
 
+const symbolsOfFiles = "select s.id from ast.symbols s where s.file_id = any($1::uuid[])"
+
 // The tables in the order in which rows are inserted.
 var tables = []table{
 	{
-		name: "ast.symbols", columns: symbolColumns, key: "id", owned: "t.file_id = any($1::uuid[])",
+		name: "ast.symbols", columns: symbolColumns, key: "id", owner: "file_id", owners: "$1::uuid[]",
 		rows:   func(p *prepared) *rows { return &p.symbols },
 		counts: func(b *Batch) *Counts { return &b.Symbols },
 	},
 	{
-		name: "ast.embeddings", columns: embeddingColumns, key: "symbol_id, model",
-		owned:  "t.symbol_id = any(array(select s.id from ast.symbols s where s.file_id = any($1::uuid[])))",
+		name: "ast.embeddings", columns: embeddingColumns, key: "symbol_id, model", owner: "symbol_id", owners: "array(" + symbolsOfFiles + ")",
 		rows:   func(p *prepared) *rows { return &p.embeddings },
 		counts: func(b *Batch) *Counts { return &b.Embeddings },
 	},
 	{
-		name: "ast.relations", columns: relationColumns, key: "source, type, target", owned: "t.file_id = any($1::uuid[])",
+		name: "ast.relations", columns: relationColumns, key: relationColumns, owner: "source", owners: "$1::uuid[] || array(" + symbolsOfFiles + ")",
 		rows:   func(p *prepared) *rows { return &p.relations },
 		counts: func(b *Batch) *Counts { return &b.Relations },
 	},
@@ -47,22 +49,24 @@ func (m table) join(columns, form, between string) string {
 	return strings.Join(all, between)
 }
 
-// The statements that turn a file's rows into the staged ones. Existing rows are found through the file, so
-// that the cost follows the batch and not the table.
+// owned is the condition for the rows t of the files $1. It is given besides the key, so that rows are found by
+// an index and the cost follows the batch, not the table.
+func (m table) owned() string { return fmt.Sprintf("t.%s = any(%s)", m.owner, m.owners) }
+
 func (m table) delete() string {
 	return fmt.Sprintf("delete from %s t where %s and not exists (select from %s s where %s)",
-		m.name, m.owned, m.stage(), m.join(m.key, "s.%s = t.%s", " and "))
+		m.name, m.owned(), m.stage(), m.join(m.key, "s.%s = t.%s", " and "))
 }
 
 func (m table) update() string {
 	return fmt.Sprintf("update %s t set (%s) = row(%s) from %s s where %s and %s and (%s) is distinct from (%s)",
-		m.name, m.columns, m.join(m.columns, "s.%s", ", "), m.stage(), m.owned,
+		m.name, m.columns, m.join(m.columns, "s.%s", ", "), m.stage(), m.owned(),
 		m.join(m.key, "s.%s = t.%s", " and "), m.join(m.columns, "t.%s", ", "), m.join(m.columns, "s.%s", ", "))
 }
 
 func (m table) insert() string {
 	return fmt.Sprintf("insert into %s (%s) select %s from %s s where not exists (select from %s t where %s and %s)",
-		m.name, m.columns, m.join(m.columns, "s.%s", ", "), m.stage(), m.name, m.owned, m.join(m.key, "t.%s = s.%s", " and "))
+		m.name, m.columns, m.join(m.columns, "s.%s", ", "), m.stage(), m.name, m.owned(), m.join(m.key, "t.%s = s.%s", " and "))
 }
 
 const updateFiles = `
@@ -120,9 +124,13 @@ func (t *transaction) merge(ctx context.Context, files []*prepared, staged []int
 		m.counts(&t.done).Deleted += n
 	}
 	for i, m := range tables {
-		updated, err := t.apply(ctx, m.update(), files)
-		if err != nil {
-			return fmt.Errorf("updating %s: %w", m.name, err)
+		var updated int64
+		if m.columns != m.key {
+			n, err := t.apply(ctx, m.update(), files)
+			if err != nil {
+				return fmt.Errorf("updating %s: %w", m.name, err)
+			}
+			updated = n
 		}
 		inserted, err := t.apply(ctx, m.insert(), files)
 		if err != nil {

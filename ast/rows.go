@@ -46,7 +46,7 @@ func prepare(f *SourceFile) *prepared {
 		return r.id(f, p.id)
 	}
 	for _, r := range f.Relations {
-		p.relations.relation(end(r.Source), r.Type, end(r.Target), p.id)
+		p.relations.relation(end(r.Source), r.Type, end(r.Target))
 	}
 	p.digest = p.sum(f)
 	p.file = &SourceFile{
@@ -80,7 +80,7 @@ func (p *prepared) sum(f *SourceFile) [sha256.Size]byte {
 // The columns, in the order in which the methods below write them.
 const (
 	symbolColumns    = "id, file_id, kind, name, qualified, ordinal, signature, doc, line_start, line_end"
-	relationColumns  = "source, type, target, file_id"
+	relationColumns  = "source, type, target"
 	embeddingColumns = "symbol_id, model, dimensions, vector"
 )
 
@@ -99,12 +99,11 @@ func (r *rows) symbol(id, file uuid.UUID, s *Symbol) {
 	r.n++
 }
 
-func (r *rows) relation(source uuid.UUID, typ string, target, file uuid.UUID) {
-	r.fields(4)
+func (r *rows) relation(source uuid.UUID, typ string, target uuid.UUID) {
+	r.fields(3)
 	r.uuid(source)
 	r.text(typ)
 	r.uuid(target)
-	r.uuid(file)
 	r.n++
 }
 

@@ -38,21 +38,19 @@ comment on column ast.symbols.ordinal is 'tells symbols of a file apart that sha
 comment on column ast.symbols.line_start is 'counted from 1; 0: not known';
 create index symbols_file on ast.symbols (file_id);
 
--- Both ends are ids of files or symbols. A target may be absent: its file is not loaded, or not yet.
+-- Both ends are ids of files or symbols. A relation belongs to its source. Its target may be absent: the file
+-- is not loaded, or not yet.
 create table ast.relations (
-  source  uuid not null,
-  type    text not null,
-  target  uuid not null,
-  file_id uuid not null references ast.files on delete cascade,
+  source uuid not null,
+  type   text not null,
+  target uuid not null,
   primary key (source, type, target)
 );
 comment on table  ast.relations is 'directed edges between files and symbols';
 comment on column ast.relations.type is 'contains, calls, references, imports, embeds or another word';
-comment on column ast.relations.file_id is 'the file that states it; the source is this file or one of its symbols';
-create index relations_file on ast.relations (file_id);
 
 create table ast.embeddings (
-  symbol_id  uuid not null references ast.symbols on delete cascade,
+  symbol_id  uuid not null,
   model      text not null,
   dimensions int not null check (dimensions = cardinality(vector)),
   vector     real[] not null,
@@ -61,6 +59,33 @@ create table ast.embeddings (
 -- Floats do not compress: a vector too long for its page is stored as it is.
 alter table ast.embeddings alter column vector set storage external;
 comment on table ast.embeddings is 'vectors of symbols, one for each model';
+
+-- Relations and embeddings go with their file or symbol. Foreign keys would do the same and look up each of the
+-- two hundred rows of a file besides, which is a third of the cost of a load.
+-- Execute plans anew: a plan kept from one row would serve badly for all, and the other way round.
+create function ast.follow() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  execute 'delete from ast.relations where source in (select id from gone)';
+  if tg_table_name = 'symbols' then
+    execute 'delete from ast.embeddings where symbol_id in (select id from gone)';
+  end if;
+  return null;
+end $$;
+create trigger follow after delete on ast.files referencing old table as gone for each statement execute function ast.follow();
+create trigger follow after delete on ast.symbols referencing old table as gone for each statement execute function ast.follow();
+
+create function ast.follow_truncate() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if tg_table_name = 'files' then
+    truncate ast.relations;
+    return null;
+  end if;
+  truncate ast.embeddings;
+  delete from ast.relations r where not exists (select from ast.files f where f.id = r.source);
+  return null;
+end $$;
+create trigger follow_truncate after truncate on ast.files for each statement execute function ast.follow_truncate();
+create trigger follow_truncate after truncate on ast.symbols for each statement execute function ast.follow_truncate();
 
 -- Not to be watched: every load touches it.
 create table ast.loaded (
