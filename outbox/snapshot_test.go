@@ -66,7 +66,7 @@ func TestSnapshotAgreesWithPostgreSQL(t *testing.T) {
 		s := snapshots().Draw(t, "snapshot")
 		var want strings.Builder
 		for x := range uint64(45) {
-			want.WriteString(strconv.FormatBool(s.Visible(x+1))[:1])
+			want.WriteString(strconv.FormatBool(s.Visible(x + 1))[:1])
 		}
 		var visible, txt string
 		err := w.pool.QueryRow(w.Context(), `
