@@ -3,10 +3,13 @@ package ast
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/google/uuid"
 )
 
 // Limits of what a file may hold. The index on repository and path, and the length of a key in the log,
@@ -21,32 +24,42 @@ const (
 
 var word = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
-// checker collects what is wrong with one file.
+// checker collects what is wrong with one file, and on the way what its names mean.
 type checker struct {
 	file       *SourceFile
+	id         uuid.UUID
 	dimensions map[string]int // of each model; new ones are noted in fresh
 	fresh      map[string]int
+	ids        map[Ref]uuid.UUID // of what has been found good: the file, its symbols, ends of relations elsewhere
+	edges      []edge            // of Relations, in their order
 	problems   []string
 	omitted    int
 }
 
-// check is nil when the file can be loaded. Otherwise it is every problem of the file, up to a limit.
+// edge is a relation by ids.
+type edge struct {
+	source uuid.UUID
+	typ    string
+	target uuid.UUID
+}
+
+// check finds every problem of a file, up to a limit: bad is nil if there is none, and the file can be loaded.
 // dimensions tells how long the vectors of each model are, and learns it from a good file's first one.
-func check(f *SourceFile, dimensions map[string]int) *BadFile {
-	c := &checker{file: f, dimensions: dimensions, fresh: map[string]int{}}
+func check(f *SourceFile, dimensions map[string]int) (c *checker, bad *BadFile) {
+	id := FileID(f.Repository, f.Path)
+	c = &checker{file: f, id: id, dimensions: dimensions, fresh: map[string]int{}, ids: make(map[Ref]uuid.UUID, len(f.Symbols)+1)}
+	c.ids[Ref{}] = id
 	c.header()
-	symbols := c.symbols()
-	c.relations(symbols)
+	c.symbols()
+	c.relations()
 	if len(c.problems) == 0 {
-		for model, n := range c.fresh {
-			dimensions[model] = n
-		}
-		return nil
+		maps.Copy(dimensions, c.fresh)
+		return c, nil
 	}
 	if c.omitted > 0 {
 		c.problems = append(c.problems, fmt.Sprintf("and %d more problems", c.omitted))
 	}
-	return &BadFile{Line: f.Line, Repository: f.Repository, Path: f.Path, Problems: c.problems}
+	return c, &BadFile{Line: f.Line, Repository: f.Repository, Path: f.Path, Problems: c.problems}
 }
 
 func (c *checker) addf(format string, args ...any) {
@@ -71,19 +84,16 @@ func (c *checker) header() {
 	c.number(f.Lines, "lines")
 }
 
-// symbols returns the position of each symbol.
-func (c *checker) symbols() map[Ref]int {
-	at := make(map[Ref]int, len(c.file.Symbols))
+func (c *checker) symbols() {
 	for i := range c.file.Symbols {
 		s := &c.file.Symbols[i]
 		c.symbol(i, s)
-		if first, ok := at[s.Ref()]; ok {
-			c.addf("symbols[%d]: %s is symbols[%d] already: give it another ordinal", i, s.Ref(), first)
+		if _, ok := c.ids[s.Ref()]; ok {
+			c.addf("symbols[%d]: %s is there already: give it another ordinal", i, s.Ref())
 			continue
 		}
-		at[s.Ref()] = i
+		c.ids[s.Ref()] = SymbolID(c.id, s.Kind, s.Qualified, s.Ordinal)
 	}
-	return at
 }
 
 func (c *checker) symbol(i int, s *Symbol) {
@@ -130,21 +140,21 @@ func (c *checker) vector(i, j int, e *Embedding) {
 	}
 }
 
-func (c *checker) relations(symbols map[Ref]int) {
-	seen := make(map[Relation]int, len(c.file.Relations))
+func (c *checker) relations() {
+	c.edges = make([]edge, 0, len(c.file.Relations))
+	seen := make(map[edge]int, len(c.file.Relations))
 	for i, r := range c.file.Relations {
 		c.word(r.Type, "calls", "relations[%d].type", i)
-		r.Source, r.Target = c.normal(r.Source), c.normal(r.Target)
-		c.end(i, "source", r.Source, symbols)
-		c.end(i, "target", r.Target, symbols)
-		if !r.Source.local() {
-			c.addf("relations[%d].source: %s is in another file: a relation is stated by the file it starts in", i, r.Source)
+		source, target := c.normal(r.Source), c.normal(r.Target)
+		e := edge{c.end(i, "source", source), r.Type, c.end(i, "target", target)}
+		if !source.local() {
+			c.addf("relations[%d].source: %s is in another file: a relation is stated by the file it starts in", i, source)
 		}
-		if first, ok := seen[r]; ok {
+		if first, ok := seen[e]; ok && e.source != uuid.Nil && e.target != uuid.Nil {
 			c.addf("relations[%d]: the same as relations[%d]", i, first)
-			continue
 		}
-		seen[r] = i
+		seen[e] = i
+		c.edges = append(c.edges, e)
 	}
 }
 
@@ -159,12 +169,22 @@ func (c *checker) normal(r Ref) Ref {
 	return r
 }
 
-// end checks one end of a relation.
-func (c *checker) end(i int, side string, r Ref, symbols map[Ref]int) {
-	if _, ok := symbols[r]; ok || r == (Ref{}) {
-		return
+// end is the id of one end of a relation, uuid.Nil if there is something wrong with it.
+func (c *checker) end(i int, side string, r Ref) uuid.UUID {
+	if id, ok := c.ids[r]; ok {
+		return id
 	}
-	place := fmt.Sprintf("relations[%d].%s", i, side)
+	found := len(c.problems) + c.omitted
+	c.elsewhere(fmt.Sprintf("relations[%d].%s", i, side), r)
+	if len(c.problems)+c.omitted > found {
+		return uuid.Nil
+	}
+	c.ids[r] = r.id(c.file, c.id)
+	return c.ids[r]
+}
+
+// elsewhere checks an end that is neither the file nor one of its symbols.
+func (c *checker) elsewhere(place string, r Ref) {
 	c.text(r.Repository, maxRepository, "%s.repository", place)
 	c.text(r.Path, maxPath, "%s.path", place)
 	c.text(r.Qualified, maxText, "%s.qualified", place)

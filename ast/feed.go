@@ -48,11 +48,12 @@ func (f *feeder) take(ctx context.Context, file *SourceFile, err error) error {
 	if err != nil {
 		return err
 	}
-	if bad := check(file, f.dimensions); bad != nil {
+	checked, bad := check(file, f.dimensions)
+	if bad != nil {
 		f.bad(bad)
 		return ctx.Err()
 	}
-	return f.add(ctx, prepare(file))
+	return f.add(ctx, prepare(checked))
 }
 
 // add puts the file into the batch once an earlier version of it is written, so that the later one wins.

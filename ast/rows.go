@@ -25,28 +25,20 @@ type rows struct {
 	n    int64
 }
 
-// prepare makes the rows of a file that check has found good.
-func prepare(f *SourceFile) *prepared {
-	p := &prepared{id: FileID(f.Repository, f.Path)}
-	ids := make(map[Ref]uuid.UUID, len(f.Symbols)+1)
-	ids[Ref{}] = p.id
+// prepare makes the rows of a file that has been found good.
+func prepare(c *checker) *prepared {
+	f, p := c.file, &prepared{id: c.id}
+	p.grow(f)
 	for i := range f.Symbols {
 		s := &f.Symbols[i]
-		id := SymbolID(p.id, s.Kind, s.Qualified, s.Ordinal)
-		ids[s.Ref()] = id
+		id := c.ids[s.Ref()]
 		p.symbols.symbol(id, p.id, s)
 		for _, e := range s.Embeddings {
 			p.embeddings.embedding(id, e)
 		}
 	}
-	end := func(r Ref) uuid.UUID {
-		if id, ok := ids[r]; ok {
-			return id
-		}
-		return r.id(f, p.id)
-	}
-	for _, r := range f.Relations {
-		p.relations.relation(end(r.Source), r.Type, end(r.Target))
+	for _, e := range c.edges {
+		p.relations.relation(e)
 	}
 	p.digest = p.sum(f)
 	p.file = &SourceFile{
@@ -54,6 +46,24 @@ func prepare(f *SourceFile) *prepared {
 		Content: f.Content, Line: f.Line,
 	}
 	return p
+}
+
+// grow makes room for the rows: growing step by step would copy them several times.
+func (p *prepared) grow(f *SourceFile) {
+	symbols, embeddings, relations := 0, 0, 0
+	for i := range f.Symbols {
+		s := &f.Symbols[i]
+		symbols += 100 + len(s.Kind) + len(s.Name) + len(s.Qualified) + len(s.Signature) + len(s.Doc)
+		for _, e := range s.Embeddings {
+			embeddings += 60 + len(e.Model) + 8*len(e.Vector)
+		}
+	}
+	for i := range f.Relations {
+		relations += 46 + len(f.Relations[i].Type)
+	}
+	p.symbols.data = make([]byte, 0, symbols)
+	p.embeddings.data = make([]byte, 0, embeddings)
+	p.relations.data = make([]byte, 0, relations)
 }
 
 // sum is the digest of all that is stored about the file. Its first byte is the version of the form.
@@ -99,11 +109,11 @@ func (r *rows) symbol(id, file uuid.UUID, s *Symbol) {
 	r.n++
 }
 
-func (r *rows) relation(source uuid.UUID, typ string, target uuid.UUID) {
+func (r *rows) relation(e edge) {
 	r.fields(3)
-	r.uuid(source)
-	r.text(typ)
-	r.uuid(target)
+	r.uuid(e.source)
+	r.text(e.typ)
+	r.uuid(e.target)
 	r.n++
 }
 

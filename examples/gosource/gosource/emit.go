@@ -14,7 +14,6 @@ type emitter struct {
 	*source
 	out      *ast.SourceFile
 	ordinals map[ast.Ref]int
-	seen     map[ast.Relation]bool
 	imports  map[string]*scope // by the name they have in the file
 	dots     []*scope          // imported with a dot
 }
@@ -36,13 +35,17 @@ func (e *emitter) run() {
 // resolveImports finds the packages that the file imports, and says that it does.
 func (e *emitter) resolveImports() {
 	e.imports = map[string]*scope{}
+	seen := map[*scope]bool{}
 	for _, s := range e.tree.Imports {
 		dir, ok := e.x.find(path.Dir(e.path), strings.Trim(s.Path.Value, "\"`"))
 		if !ok {
 			continue
 		}
 		imported := e.x.scopes(dir).primary
-		e.relation(ast.Ref{Path: e.path}, "imports", imported.find("", e.path).Ref)
+		if !seen[imported] {
+			e.relation(ast.Ref{Path: e.path}, "imports", imported.find("", e.path).Ref)
+		}
+		seen[imported] = true
 		switch {
 		case s.Name == nil:
 			e.imports[imported.name] = imported
@@ -59,13 +62,12 @@ func (e *emitter) declaration(d *declaration) {
 	own := e.ref(d, e.ordinals)
 	e.symbol(own, d)
 	e.relation(e.parent(d), "contains", own)
+	u := &user{emitter: e, from: own, seen: map[use]bool{}}
 	for _, x := range d.embeds {
-		if to := e.typeOf(x); to != nil {
-			e.relation(own, "embeds", to.Ref)
-		}
+		u.relate("embeds", e.typeOf(x))
 	}
 	for _, n := range d.uses {
-		goast.Walk(&user{emitter: e, from: own}, n)
+		goast.Walk(u, n)
 	}
 }
 
@@ -93,13 +95,8 @@ func (e *emitter) symbol(own ast.Ref, d *declaration) {
 	e.out.Symbols = append(e.out.Symbols, s)
 }
 
-// relation states each relation once.
 func (e *emitter) relation(from ast.Ref, typ string, to ast.Ref) {
-	r := ast.Relation{Source: e.near(from), Type: typ, Target: e.near(to)}
-	if !e.seen[r] {
-		e.seen[r] = true
-		e.out.Relations = append(e.out.Relations, r)
-	}
+	e.out.Relations = append(e.out.Relations, ast.Relation{Source: e.near(from), Type: typ, Target: e.near(to)})
 }
 
 // near is the reference as the file itself states it.

@@ -29,20 +29,21 @@ type source struct {
 	scope *scope
 }
 
-// parse parses all files of a directory, also those that are not wanted: they declare names, too.
-func (x *extractor) parse(dir string) []*source {
+// parse parses all files of a directory, also those that are not wanted: they declare names, too. Where there
+// is no directory there are no files.
+func (x *extractor) parse(dir string, mode parser.Mode) []*source {
 	names, err := goFiles(filepath.Join(x.root, filepath.FromSlash(dir)))
 	if err != nil {
-		return nil // whoever wants the files reports it
+		return nil
 	}
 	files := make([]*source, len(names))
 	for i, name := range names {
-		files[i] = x.parseFile(path.Join(dir, name))
+		files[i] = x.parseFile(path.Join(dir, name), mode)
 	}
 	return files
 }
 
-func (x *extractor) parseFile(name string) *source {
+func (x *extractor) parseFile(name string, mode parser.Mode) *source {
 	f := &source{x: x, path: name, fset: token.NewFileSet()}
 	f.text, f.err = os.ReadFile(filepath.Join(x.root, filepath.FromSlash(name)))
 	if f.err == nil && !utf8.Valid(f.text) {
@@ -51,8 +52,7 @@ func (x *extractor) parseFile(name string) *source {
 	if f.err != nil {
 		return f
 	}
-	// The parser resolves local names, which is all the resolving that is wanted here.
-	tree, err := parser.ParseFile(f.fset, "", f.text, parser.ParseComments)
+	tree, err := parser.ParseFile(f.fset, "", f.text, parser.ParseComments|mode)
 	if f.err = err; err == nil {
 		f.tree = tree
 	}
@@ -74,9 +74,8 @@ func (f *source) problems() []string {
 
 // extract is the results of a directory's files.
 func (x *extractor) extract(ctx context.Context, d directory) []result {
-	files := x.parse(d.path)
-	own := x.declare(d.path, files)
-	x.known.LoadOrStore(d.path, func() *scopes { return own })
+	files := x.parse(d.path, 0) // the parser resolves local names
+	x.join(d.path, files)
 	var results []result
 	for _, f := range files {
 		if ctx.Err() != nil {
@@ -104,7 +103,7 @@ func (f *source) file() *ast.SourceFile {
 		text := string(f.text)
 		out.Content = &text
 	}
-	e := &emitter{source: f, out: out, seen: map[ast.Relation]bool{}, ordinals: map[ast.Ref]int{}}
+	e := &emitter{source: f, out: out, ordinals: map[ast.Ref]int{}}
 	e.run()
 	return out
 }

@@ -1,9 +1,8 @@
 package gosource
 
 import (
-	"os"
+	"go/parser"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -43,13 +42,26 @@ func (x *extractor) scopes(dir string) *scopes {
 	once, ok := x.known.Load(dir)
 	if !ok {
 		once, _ = x.known.LoadOrStore(dir, sync.OnceValue(func() *scopes {
-			if info, err := os.Stat(filepath.Join(x.root, filepath.FromSlash(dir))); err != nil || !info.IsDir() {
-				return &scopes{}
-			}
-			return x.declare(dir, x.parse(dir))
+			return x.declare(dir, x.parse(dir, parser.SkipObjectResolution))
 		}))
 	}
 	return once.(func() *scopes)() //nolint:forcetypeassert // nothing else is stored
+}
+
+// join gives the files of a directory, parsed in full, their scopes. So every declaration exists once.
+func (x *extractor) join(dir string, files []*source) {
+	own := sync.OnceValue(func() *scopes { return x.declare(dir, files) })
+	known, _ := x.known.LoadOrStore(dir, own)
+	all := known.(func() *scopes)() //nolint:forcetypeassert // nothing else is stored
+	for _, f := range files {
+		if f.tree == nil {
+			continue
+		}
+		if f.scope = all.packages[f.tree.Name.Name]; f.scope == nil { // someone is at work on the directory
+			x.declare(dir, files)
+			return
+		}
+	}
 }
 
 // declare collects what the files of a directory declare.

@@ -10,6 +10,12 @@ import (
 type user struct {
 	*emitter
 	from ast.Ref
+	seen map[use]bool // each relation is stated once
+}
+
+type use struct {
+	typ string
+	to  *decl
 }
 
 // Visit implements the visitor of go/ast.
@@ -18,11 +24,11 @@ func (u *user) Visit(n goast.Node) goast.Visitor {
 	case *goast.CallExpr:
 		return u.call(n)
 	case *goast.SelectorExpr:
-		u.refer(u.selector(n))
+		u.relate("references", u.selector(n))
 		goast.Walk(u, n.X)
 		return nil
 	case *goast.Ident:
-		u.refer(u.ident(n))
+		u.relate("references", u.ident(n))
 	case *goast.CompositeLit:
 		u.literal(n)
 		return nil
@@ -33,9 +39,11 @@ func (u *user) Visit(n goast.Node) goast.Visitor {
 	return u
 }
 
-func (u *user) refer(to *decl) {
-	if to != nil {
-		u.relation(u.from, "references", to.Ref)
+// relate writes a relation to what was found, if anything was.
+func (u *user) relate(typ string, to *decl) {
+	if to != nil && !u.seen[use{typ, to}] {
+		u.seen[use{typ, to}] = true
+		u.relation(u.from, typ, to.Ref)
 	}
 }
 
@@ -46,7 +54,7 @@ func (u *user) call(n *goast.CallExpr) goast.Visitor {
 	if to == nil || to.Kind != "function" && to.Kind != "method" {
 		return u
 	}
-	u.relation(u.from, "calls", to.Ref)
+	u.relate("calls", to)
 	if s, ok := fun.(*goast.SelectorExpr); ok {
 		goast.Walk(u, s.X)
 	}
