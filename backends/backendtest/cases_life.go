@@ -1,0 +1,192 @@
+package backendtest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/outflow-db/outflow/backends"
+)
+
+// Prepare again, also with a target more, keeps what is there.
+func testPrepareAgain(t *testing.T, s Suite) {
+	x := newBench(t, s)
+	x.write(x.state(7, 1, "a", "b"))
+	more := x.target
+	more.Name, more.Kind = "conformance_more", "another"
+	for _, targets := range [][]backends.Target{{x.target}, {x.target, more}, {more}, {}} {
+		if err := x.backend.Prepare(t.Context(), targets); err != nil {
+			t.Fatalf("preparing %d targets again: %v", len(targets), err)
+		}
+	}
+	x.check()
+	if _, err := x.backend.Write(t.Context(), more, x.state(7, 2, "a", "c")); err != nil {
+		t.Errorf("writing to the target that was added: %v", err)
+	}
+	x.check("c") // which went to the other target
+}
+
+// Prepare may run in several places at once.
+func testPrepareConcurrently(t *testing.T, s Suite) {
+	x := unprepared(t, s, s.Base, s.Open(t))
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if err := x.backend.Prepare(t.Context(), []backends.Target{x.target}); err != nil {
+				t.Errorf("preparing: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	x.write(x.state(7, 1, "a"))
+	x.check()
+}
+
+// Writers of different keys, scans, lookups and health checks do not disturb each other.
+func testConcurrentUse(t *testing.T, s Suite) {
+	x := newBench(t, s)
+	var all sync.WaitGroup
+	for w := range 4 {
+		var batches [][]backends.Record
+		for round := range 5 {
+			keys := make([]string, 100)
+			for i := range keys {
+				keys[i] = fmt.Sprintf("writer %d key %d", w, i)
+			}
+			batches = append(batches, x.state(int64(round+1), w+round, keys...))
+		}
+		x.expect(batches[4])
+		all.Go(func() {
+			for _, batch := range batches {
+				if err := x.insist(batch); err != nil {
+					t.Errorf("writer %d: %v", w, err)
+				}
+			}
+		})
+	}
+	all.Go(func() { x.readAround() })
+	all.Wait()
+	x.check()
+}
+
+func (x *bench) readAround() {
+	for range 5 {
+		if err := x.backend.Health(x.Context()); err != nil {
+			x.Errorf("health: %v", err)
+		}
+		if err := x.backend.Scan(x.Context(), x.target, func([]backends.Entry) error { return nil }); err != nil {
+			x.Errorf("scan: %v", err)
+		}
+		if _, err := x.backend.Lookup(x.Context(), x.target, []string{"writer 1 key 1"}); err != nil {
+			x.Errorf("lookup: %v", err)
+		}
+	}
+}
+
+// A cancelled call ends, with an error if it did not succeed, and spoils nothing for later ones.
+func testCancelled(t *testing.T, s Suite) {
+	x := newBench(t, s)
+	records := x.state(7, 1, x.many(500)...)
+	for i := range 10 {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if _, err := x.backend.Write(ctx, x.target, records[i*50:i*50+50]); err != nil {
+				checkError(t, err, backends.Unknown, backends.Transient)
+			}
+		}()
+		if i == 0 {
+			<-done // the others are cancelled wherever they are
+		}
+		cancel()
+		<-done
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := x.backend.Write(ctx, x.target, records)
+	x.class(err, backends.Unknown, backends.Transient)
+	x.write(records)
+	x.check()
+}
+
+// A target that was not prepared is an error of class Schema, until it is.
+func testMissingTarget(t *testing.T, s Suite) {
+	x := unprepared(t, s, s.Base, s.Open(t))
+	_, err := x.backend.Write(t.Context(), x.target, x.state(7, 1, "a"))
+	x.class(err, backends.Schema)
+	err = x.backend.Scan(t.Context(), x.target, func([]backends.Entry) error { return nil })
+	x.class(err, backends.Schema)
+	_, err = x.backend.Lookup(t.Context(), x.target, []string{"a"})
+	x.class(err, backends.Schema)
+	if err := x.backend.Prepare(t.Context(), []backends.Target{x.target}); err != nil {
+		t.Fatal(err)
+	}
+	x.write(x.state(7, 1, "a"))
+	x.check()
+}
+
+// A store that is there is healthy, before and after Prepare.
+func testHealth(t *testing.T, s Suite) {
+	x := unprepared(t, s, s.Base, s.Open(t))
+	for range 2 {
+		if err := x.backend.Health(t.Context()); err != nil {
+			t.Errorf("health: %v", err)
+		}
+		if err := x.backend.Prepare(t.Context(), []backends.Target{x.target}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Wrong credentials are an error of class Denied, whatever is called.
+func testDenied(t *testing.T, s Suite) { unusable(t, s, s.Denied(t), backends.Denied) }
+
+// A store that is not there is an error of class Transient: it may come back.
+func testUnreachable(t *testing.T, s Suite) { unusable(t, s, s.Unreachable(t), backends.Transient) }
+
+func unusable(t *testing.T, s Suite, b backends.Backend, class backends.Class) {
+	t.Helper()
+	x := unprepared(t, s, s.Base, b)
+	for name, call := range x.calls() {
+		if err := call(); err == nil || backends.ClassOf(err) != class {
+			t.Errorf("%s: got %v, want class %s", name, err, class)
+		} else {
+			checkError(t, err, class)
+		}
+	}
+}
+
+func (x *bench) calls() map[string]func() error {
+	ctx, records := x.Context(), x.state(7, 1, "a")
+	return map[string]func() error{
+		"health":  func() error { return x.backend.Health(ctx) },
+		"prepare": func() error { return x.backend.Prepare(ctx, []backends.Target{x.target}) },
+		"write": func() error {
+			_, err := x.backend.Write(ctx, x.target, records)
+			return err
+		},
+		"scan": func() error {
+			return x.backend.Scan(ctx, x.target, func([]backends.Entry) error { return nil })
+		},
+		"lookup": func() error {
+			_, err := x.backend.Lookup(ctx, x.target, []string{"a"})
+			return err
+		},
+	}
+}
+
+// After Close, calls fail and do not hang or panic; Close may be called again.
+func testClosed(t *testing.T, s Suite) {
+	x := newBench(t, s)
+	x.write(x.state(7, 1, "a"))
+	if err := x.backend.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range x.calls() {
+		if call() == nil {
+			t.Errorf("%s succeeded on a closed backend", name)
+		}
+	}
+}
