@@ -23,17 +23,21 @@ func Wait(ctx context.Context, db DB, token string, backends ...string) error {
 	if _, err := parseXid(token); err != nil {
 		return fmt.Errorf("waiting for token: %w", err)
 	}
+	last := backends // what is known to be behind
 	for nap := time.Millisecond; ; nap = min(nap*3/2, 100*time.Millisecond) {
-		behind, err := behind(ctx, db, token, backends)
-		if err != nil {
+		list, err := behind(ctx, db, token, backends)
+		switch {
+		case ctx.Err() != nil && err != nil: // the question was cut off: the answer before it holds
+		case err != nil:
 			return err
-		}
-		if len(behind) == 0 {
+		case len(list) == 0:
 			return nil
+		default:
+			last = list
+			pause(ctx, nap)
 		}
-		pause(ctx, nap)
 		if ctx.Err() != nil {
-			return fmt.Errorf("waiting for token %s: still behind: %s: %w", token, strings.Join(behind, ", "), context.Cause(ctx))
+			return fmt.Errorf("waiting for token %s: still behind: %s: %w", token, strings.Join(last, ", "), context.Cause(ctx))
 		}
 	}
 }
@@ -63,9 +67,6 @@ select w.name, b.name is not null, coalesce(b.paused, ''), outbox.reached($1::xi
 		return nil
 	})
 	if err != nil {
-		if ctx.Err() != nil {
-			return []string{"unknown"}, nil // the caller reports the end of ctx
-		}
 		return nil, fmt.Errorf("waiting for token %s: %w", token, err)
 	}
 	return list, errors.Join(unknown...)

@@ -1,0 +1,258 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/migrations"
+	"github.com/outflow-db/outflow/outbox"
+)
+
+// maintenance is the queue of jobs that concern no single backend.
+const maintenance = "maintenance"
+
+// Engine runs the workers of one process. Any number of processes may run engines on one database.
+type Engine struct {
+	c       Config
+	log     *slog.Logger
+	process outbox.Process
+	waker   *outbox.Waker
+	client  *river.Client[pgx.Tx]
+	ended   chan struct{}   // closed when the engine shall stop
+	hard    context.Context //nolint:containedctx // ends when work must be dropped
+	drop    context.CancelFunc
+
+	mu     sync.RWMutex
+	stores map[string]*store
+	paused map[string]bool // backends that are paused, as last seen by the keeper
+}
+
+// New opens the backends and describes their projections. It reaches the database, but the stores need not be up.
+// The database must have been migrated, and Setup must have recorded the configuration. The caller closes the engine
+// by Run, or by Close if it never runs.
+func New(ctx context.Context, c Config) (*Engine, error) {
+	c, err := c.checked()
+	if err != nil {
+		return nil, err
+	}
+	if err := roomy(c); err != nil {
+		return nil, err
+	}
+	e := &Engine{c: c, log: c.Logger, process: self(), ended: make(chan struct{}), stores: map[string]*store{}, paused: map[string]bool{}}
+	e.hard, e.drop = context.WithCancel(context.WithoutCancel(ctx))
+	e.waker = outbox.NewWaker(c.Pool, c.Logger)
+	if e.client, err = e.river(); err != nil {
+		return nil, err
+	}
+	for _, b := range c.Backends {
+		s, err := openStore(ctx, c, b)
+		if err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
+		e.stores[b.Name] = s
+	}
+	return e, nil
+}
+
+// roomy checks that the pool has connections for everything that holds one at the same time: two for each lane, one
+// each for River's notifications and ours, and a few for short statements.
+func roomy(c Config) error {
+	need := int32(2*len(c.Backends)*c.Settings.Lanes + 4) //nolint:gosec // small numbers
+	if have := c.Pool.Config().MaxConns; have < need {
+		return fmt.Errorf("the pool has %d connections at most, but %d backends with %d lanes need %d: set pool_max_conns in the database URL", have, len(c.Backends), c.Settings.Lanes, need)
+	}
+	return nil
+}
+
+// river makes the client, with a queue for each backend. Every process knows every kind of job, because the leader
+// discards stuck jobs of kinds that it does not know.
+func (e *Engine) river() (*river.Client[pgx.Tx], error) {
+	workers := river.NewWorkers()
+	if err := errors.Join(
+		river.AddWorkerSafely(workers, &projector{e: e}),
+		river.AddWorkerSafely(workers, &pruner{e: e}),
+		river.AddWorkerSafely(workers, &verifier{e: e}),
+	); err != nil {
+		return nil, fmt.Errorf("adding workers: %w", err)
+	}
+	queues := map[string]river.QueueConfig{maintenance: {MaxWorkers: 2}}
+	for _, b := range e.c.Backends {
+		queues[b.Name] = queueConfig()
+	}
+	client, err := river.NewClient(riverpgxv5.New(e.c.Pool), &river.Config{
+		Schema: migrations.RiverSchema, Workers: workers, Queues: queues, Logger: e.log,
+		JobTimeout: time.Minute, RescueStuckJobsAfter: 3 * time.Minute, FetchPollInterval: time.Second,
+		PollOnly: e.c.Settings.Poll, CompletedJobRetentionPeriod: time.Hour, DiscardedJobRetentionPeriod: 30 * 24 * time.Hour,
+		ReindexerTimeout: 15 * time.Minute,
+		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(time.Minute),
+			func() (river.JobArgs, *river.InsertOpts) { return PruneArgs{}, pruneOpts() }, &river.PeriodicJobOpts{RunOnStart: true})},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the River client: %w", err)
+	}
+	return client, nil
+}
+
+// queueConfig is that of a backend's queue. A lane has one job at a time, which lasts for seconds.
+func queueConfig() river.QueueConfig {
+	return river.QueueConfig{MaxWorkers: 32, FetchCooldown: 10 * time.Millisecond}
+}
+
+// Run works until ctx ends; then it finishes the pages under way, saves their positions, releases the lanes and
+// closes the backends, and returns nil. Work that does not end within twenty seconds is dropped: its lanes are taken
+// over when their leases expire. It fails when it cannot start. An engine runs once.
+func (e *Engine) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, e.Close()) }()
+	base := context.WithoutCancel(ctx)
+	if err := e.start(ctx, base); err != nil {
+		if ctx.Err() != nil {
+			return nil // it was told to end before it had begun
+		}
+		return err
+	}
+	helpers, stop := context.WithCancel(base)
+	var group errgroup.Group
+	if !e.c.Settings.Poll {
+		group.Go(func() error { e.waker.Listen(helpers); return nil })
+	}
+	group.Go(func() error { e.keep(helpers); return nil })
+	group.Go(func() error { e.sweep(helpers); return nil })
+	<-ctx.Done()
+	err = e.stop(base)
+	stop()
+	return errors.Join(err, group.Wait())
+}
+
+// start checks the database and starts the River client.
+func (e *Engine) start(ctx, base context.Context) error {
+	if err := migrations.Validate(ctx, e.c.Pool); err != nil {
+		return err
+	}
+	if err := e.settle(ctx); err != nil {
+		return err
+	}
+	if err := outbox.Register(ctx, e.c.Pool, e.process); err != nil {
+		return err
+	}
+	if err := e.client.Start(base); err != nil {
+		return fmt.Errorf("starting the River client: %w", err)
+	}
+	return nil
+}
+
+// stop ends the jobs: gently, then not.
+func (e *Engine) stop(ctx context.Context) error {
+	close(e.ended)
+	e.waker.Wake()
+	gentle, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	err := e.client.Stop(gentle)
+	if err == nil {
+		return outbox.Leave(ctx, e.c.Pool, e.process.Owner)
+	}
+	e.log.WarnContext(ctx, "jobs did not end in time and are dropped", "error", err)
+	e.drop()
+	rough, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return e.client.StopAndCancel(rough)
+}
+
+// Close closes the backends. It is called by Run.
+func (e *Engine) Close() error {
+	e.drop()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var errs []error
+	for name, s := range e.stores {
+		errs = append(errs, s.backend.Close())
+		delete(e.stores, name)
+	}
+	return errors.Join(errs...)
+}
+
+// Add takes a backend in while the engine runs; projections of other backends are ignored. The caller has recorded
+// it with Setup.
+func (e *Engine) Add(ctx context.Context, b backends.Config, projections []Projection) error {
+	c := e.c
+	c.Projections = projections
+	s, err := openStore(ctx, c, b)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	_, taken := e.stores[b.Name]
+	if !taken {
+		e.stores[b.Name] = s
+	}
+	e.mu.Unlock()
+	if taken {
+		return errors.Join(fmt.Errorf("backend %s runs already", b.Name), s.backend.Close())
+	}
+	if err := e.client.Queues().Add(b.Name, queueConfig()); err != nil {
+		return fmt.Errorf("adding the queue of backend %s: %w", b.Name, err)
+	}
+	e.waker.Wake()
+	return nil
+}
+
+// Remove stops this process's work for a backend, after the page under way, and closes it. The database still has
+// it: see Forget.
+func (e *Engine) Remove(ctx context.Context, name string) error {
+	e.mu.Lock()
+	s := e.stores[name]
+	delete(e.stores, name)
+	e.mu.Unlock()
+	if s == nil {
+		return fmt.Errorf("backend %s does not run here", name)
+	}
+	s.remove()
+	e.waker.Wake()
+	if err := e.client.Queues().Remove(ctx, name); err != nil {
+		return errors.Join(fmt.Errorf("removing the queue of backend %s: %w", name, err), s.backend.Close())
+	}
+	return s.backend.Close()
+}
+
+// store is the backend with the name, if it runs here.
+func (e *Engine) store(name string) *store {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.stores[name]
+}
+
+// stopping says whether jobs of the store should end after their page.
+func (e *Engine) stopping(s *store) bool {
+	select {
+	case <-e.ended:
+		return true
+	case <-s.removed:
+		return true
+	default:
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.paused[s.name]
+}
+
+// within is a context for a job's work: it ends when the job is cancelled by an operator or dropped by the engine,
+// but not when River's time for it is over. What a job may do is bounded by the lease.
+func (e *Engine) within(job context.Context) context.Context {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(job))
+	context.AfterFunc(job, func() {
+		if errors.Is(context.Cause(job), river.ErrJobCancelledRemotely) {
+			cancel(river.ErrJobCancelledRemotely)
+		}
+	})
+	context.AfterFunc(e.hard, func() { cancel(errors.New("the engine was dropped")) })
+	return ctx
+}

@@ -1,0 +1,163 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/outbox"
+)
+
+// feed reads the log behind a tenure's position, page by page, and hands out portions. It runs one portion ahead of
+// the writer.
+type feed struct {
+	e       *Engine
+	s       *store
+	t       *outbox.Tenure
+	reader  *outbox.Reader
+	pos     outbox.Position // what has been handed out
+	moved   bool            // pos has gone on since the last portion
+	collect collector
+	rows    int // limit of rows for the next page
+	portion chan *portion
+	until   time.Time // no new page is begun after this
+}
+
+// errEnough ends a feed that has nothing more to do.
+var errEnough = errors.New("enough for this slice")
+
+// run hands out portions until the slice is over, nothing comes for the time of a linger, or ctx ends. It closes
+// the channel of portions and answers why it ended; nil means that all is well.
+func (f *feed) run(ctx context.Context) error {
+	defer close(f.portion)
+	for {
+		err := f.await(ctx)
+		if errors.Is(err, errEnough) && f.moved {
+			return f.hand(ctx, &outbox.Page{Next: f.pos}, &portion{}, nil)
+		}
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.page(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// await returns when there is something to read, and moves over what concerns others.
+func (f *feed) await(ctx context.Context) error {
+	if f.stop() {
+		return errEnough
+	}
+	found, err := f.e.waker.Sleep(ctx, min(f.e.c.Settings.Linger, time.Until(f.until)), func(ctx context.Context) (bool, outbox.Snapshot, error) {
+		if f.stop() {
+			return false, outbox.Snapshot{}, errEnough
+		}
+		found, at, err := f.reader.Look(ctx, f.pos)
+		if err == nil && !found {
+			f.pos, f.moved = outbox.Position{At: at}, true
+		}
+		return found, at, err
+	})
+	if err == nil && !found {
+		err = errEnough
+	}
+	return err
+}
+
+// stop says whether the job should make room.
+func (f *feed) stop() bool {
+	return f.t.Hold() || f.e.stopping(f.s) || time.Now().After(f.until)
+}
+
+// page reads one page and hands it out in portions.
+func (f *feed) page(ctx context.Context) error {
+	version, err := f.t.Version()
+	if err != nil {
+		return err
+	}
+	f.collect.version, f.collect.most = version, 0
+	first := &portion{}
+	var rest []ask
+	page, err := f.reader.Page(ctx, f.pos, f.rows, func(ctx context.Context, conn *pgx.Conn, page *outbox.Page) (err error) {
+		rest, err = f.collect.read(ctx, conn, f.s.asks(page), first)
+		return err
+	})
+	if refused(err) { // some key makes the query fail: the page without its records, and then those by themselves
+		first = &portion{}
+		page, err = f.reader.Page(ctx, f.pos, f.rows, func(_ context.Context, _ *pgx.Conn, page *outbox.Page) error {
+			rest, f.collect.most = f.s.asks(page), chunkFirst
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	f.rows = nextRows(f.rows, page.Rows, page.Count(), f.e.c.Settings.PageKeys)
+	f.pos = page.Next
+	return f.hand(ctx, page, first, rest)
+}
+
+// hand passes the first portion on, and then reads and passes on what is left of the page.
+func (f *feed) hand(ctx context.Context, page *outbox.Page, next *portion, rest []ask) error {
+	for {
+		next.page, next.last = page, len(rest) == 0
+		select {
+		case f.portion <- next:
+			f.moved = false
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if len(rest) == 0 {
+			return nil
+		}
+		next = &portion{}
+		var err error
+		if rest, err = f.more(ctx, rest, next); err != nil {
+			return err
+		}
+	}
+}
+
+// more reads a portion in a transaction of its own, and answers what is left. Where PostgreSQL cannot make some
+// key's record, it asks for ever fewer keys until it knows which, and refuses that one.
+func (f *feed) more(ctx context.Context, rest []ask, into *portion) ([]ask, error) {
+	for {
+		var left []ask
+		err := f.reader.State(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+			left, err = f.collect.read(ctx, conn, slices.Clone(rest), into)
+			return err
+		})
+		switch {
+		case err == nil:
+			f.collect.most = min(f.collect.most*2, chunkMost)
+			return left, nil
+		case !refused(err):
+			return nil, err
+		case f.collect.most == 1:
+			return f.collect.refuse(rest, backends.AsError("project", f.s.name, err), into), nil
+		}
+		*into = portion{}
+		f.collect.most = max(f.collect.chunk(rest[0].plan)/2, 1)
+	}
+}
+
+func refused(err error) bool { return err != nil && backends.ClassOf(err) == backends.Rejected }
+
+// nextRows is the limit of rows for the next page, after one of rows with keys, so that it has about as many keys
+// as wanted. It grows by at most four times, because rows differ.
+func nextRows(limit, rows, keys, want int) int {
+	if rows == 0 {
+		return limit
+	}
+	perRow := max(float64(keys)/float64(rows), 0.25)
+	next := min(int(float64(want)/perRow), limit*4)
+	return min(max(next, 1), want)
+}

@@ -1,0 +1,233 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/projection"
+	"github.com/outflow-db/outflow/outbox"
+)
+
+// ask is keys that one projection still has to be asked for.
+type ask struct {
+	plan *plan
+	keys []string
+}
+
+// asks lists what a page asks of the store's projections. Kinds that the store does not project are left out.
+func (s *store) asks(page *outbox.Page) []ask {
+	var list []ask
+	for kind, keys := range page.Keys {
+		for _, p := range s.plans[kind] {
+			list = append(list, ask{p, keys})
+		}
+	}
+	return list
+}
+
+// portion is records that are in memory together: a page's, or a part of them.
+type portion struct {
+	page    *outbox.Page
+	records []planned
+	bytes   int
+	last    bool // the page is complete with it
+}
+
+// digests adds the digests of the portion's records that exist to a map by key.
+func (p *portion) digests(to map[string]string) {
+	for _, part := range p.records {
+		for _, r := range part.records {
+			if !r.Deleted {
+				to[r.Key] = r.Digest.String()
+			}
+		}
+	}
+}
+
+// planned is records of one projection.
+type planned struct {
+	plan    *plan
+	records []backends.Record
+	refused []refusal
+}
+
+// refusal is a key whose record PostgreSQL itself could not make.
+type refusal struct {
+	key     string
+	err     *backends.Error
+	version int64
+}
+
+// chunk sizes: how many keys a projection is asked for at once. They follow the size of its records, so that one
+// question's answer is about as large as a portion may be.
+const (
+	chunkFirst = 500
+	chunkMost  = 4000
+)
+
+// collector reads portions within a bound of bytes.
+type collector struct {
+	bound   int
+	version int64
+	sizes   map[*plan]int // mean size of the plan's records, as met so far
+	most    int           // ask one question of so many keys at most, because some key makes a query fail; 0: no such key
+}
+
+// chunk is how many keys to ask for at once.
+func (c *collector) chunk(p *plan) int {
+	n := chunkFirst
+	if c.sizes[p] > 0 {
+		n = min(max(c.bound/c.sizes[p], 1), chunkMost)
+	}
+	if c.most > 0 {
+		n = min(n, c.most)
+	}
+	return n
+}
+
+// read fills a portion with the records of list, up to the bound, and answers what is left to ask.
+func (c *collector) read(ctx context.Context, conn *pgx.Conn, list []ask, into *portion) ([]ask, error) {
+	for len(list) > 0 && into.bytes < c.bound {
+		a := list[0]
+		n := min(c.chunk(a.plan), len(a.keys))
+		got, unseen, err := c.query(ctx, conn, a.plan, a.keys[:n], c.bound-into.bytes)
+		if err != nil {
+			return list, err
+		}
+		into.records = append(into.records, got)
+		for _, r := range got.records {
+			into.bytes += r.Size()
+		}
+		rest := a.keys[n:]
+		if len(unseen) > 0 {
+			rest = append(unseen, rest...)
+		}
+		if list[0].keys = rest; len(rest) == 0 {
+			list = list[1:]
+		}
+		if c.most > 0 {
+			break
+		}
+	}
+	return list, nil
+}
+
+// query asks one projection for keys. It stops when the answer gets larger than room, at least one record in, and
+// answers the keys it has not seen then: those must be asked for again, because a record that was not seen is not
+// a record that is gone.
+func (c *collector) query(ctx context.Context, conn *pgx.Conn, p *plan, keys []string, room int) (got planned, unseen []string, err error) {
+	got.plan = p
+	waiting := make(map[string]bool, len(keys))
+	for _, k := range keys {
+		waiting[k] = true
+	}
+	rows, err := conn.Query(ctx, p.sql, p.formats, keys)
+	if err != nil {
+		return got, nil, queryError(p, err)
+	}
+	bytes, full := 0, false
+	for r, err := range projection.Read(rows, p.layout, c.version) {
+		if err != nil {
+			return got, nil, queryError(p, err)
+		}
+		if !waiting[r.Key] {
+			return got, nil, strayKey(p, r.Key, keys)
+		}
+		delete(waiting, r.Key)
+		got.records = append(got.records, r)
+		if bytes += r.Size(); bytes >= room {
+			full = len(waiting) > 0
+			break
+		}
+	}
+	if len(got.records) > 0 {
+		c.learn(p, bytes/len(got.records))
+	}
+	for _, k := range keys {
+		switch {
+		case !waiting[k]:
+		case full:
+			unseen = append(unseen, k)
+		default:
+			got.records = append(got.records, backends.Record{Key: k, Version: c.version, Deleted: true})
+		}
+	}
+	return got, unseen, nil
+}
+
+// learn moves the mean size of the plan's records towards what was met last; larger sizes at once.
+func (c *collector) learn(p *plan, size int) {
+	c.sizes[p] = max(size, (3*c.sizes[p]+size)/4, 1)
+}
+
+// strayKey is the error for a row whose key was not asked for, or came twice.
+func strayKey(p *plan, key string, asked []string) error {
+	for _, k := range asked {
+		if k == key {
+			return &backends.Error{
+				Op: "project", Backend: p.Backend, Kind: p.Kind, Key: key, Class: backends.Rejected,
+				Advice: "let the projection yield at most one row a key", Err: errors.New("the projection yields several rows for the key"),
+			}
+		}
+	}
+	return &backends.Error{
+		Op: "project", Backend: p.Backend, Kind: p.Kind, Key: key, Class: backends.Schema,
+		Advice: "let the projection's column key be the key's text, and its condition compare it with $1",
+		Err:    errors.New("the projection yields a key that was not asked for"),
+	}
+}
+
+// queryError classifies a failed projection: a value that cannot be computed or cast concerns single keys; a
+// column or table that is not there concerns the projection; all else passes.
+func queryError(p *plan, err error) error {
+	if errors.Is(err, projection.ErrNoKey) {
+		return &backends.Error{Op: "project", Backend: p.Backend, Kind: p.Kind, Class: backends.Schema, Err: err}
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return fmt.Errorf("projecting kind %s for backend %s: %w", p.Kind, p.Backend, err)
+	}
+	e := &backends.Error{Op: "project", Backend: p.Backend, Kind: p.Kind, Err: err}
+	switch class := pg.Code[:2]; {
+	case class == "22" || class == "21" || class == "54" || pg.Code == "P0001":
+		e.Class = backends.Rejected
+		e.Advice = "mend the row, or the expression in the projection that fails for it"
+	case pg.Code == "42501":
+		e.Class = backends.Denied
+		e.Advice = "grant the worker's role SELECT on what the projection reads"
+	case class == "42" || class == "0A" || class == "3F":
+		e.Class = backends.Schema
+		e.Advice = "make the projection's query fit the tables as they are"
+	default:
+		return fmt.Errorf("projecting kind %s for backend %s: %w", p.Kind, p.Backend, err)
+	}
+	return e
+}
+
+// refuse makes a portion of nothing but the refusal of the first key of list.
+func (c *collector) refuse(list []ask, err *backends.Error, into *portion) []ask {
+	a := list[0]
+	key := a.keys[0]
+	e := *err
+	e.Key = key
+	into.records = append(into.records, planned{plan: a.plan, refused: []refusal{{key, &e, c.version}}})
+	if list[0].keys = a.keys[1:]; len(a.keys) == 1 {
+		list = list[1:]
+	}
+	return list
+}
+
+// keysOf lists the keys of records.
+func keysOf(records []backends.Record) []string {
+	keys := make([]string, len(records))
+	for i, r := range records {
+		keys[i] = strings.Clone(r.Key)
+	}
+	return keys
+}

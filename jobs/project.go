@@ -1,0 +1,173 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/riverqueue/river"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/outbox"
+)
+
+// ProjectArgs asks for a lane of a backend to be drained.
+type ProjectArgs struct {
+	Backend string `json:"backend"`
+	Lane    int    `json:"lane"`
+}
+
+// Kind names the job in River.
+func (ProjectArgs) Kind() string { return "project" }
+
+// Output is what a project job did, recorded as its output.
+type Output struct {
+	Held     bool   `json:"held,omitempty"`   // somebody else had the lane: nothing was done
+	Pages    int    `json:"pages"`            // pages of the log
+	Rows     int    `json:"rows"`             // rows of the log in them
+	Written  int    `json:"written"`          // records written
+	Deleted  int    `json:"deleted"`          // records deleted
+	Stale    int    `json:"stale"`            // records that the store had newer
+	Parked   int    `json:"parked"`           // records refused for good
+	Followed int    `json:"followed"`         // keys logged because of others
+	Retries  int    `json:"retries"`          // failed requests that were tried again
+	Unknown  int    `json:"unknown"`          // records sent without an answer
+	Millis   int64  `json:"milliseconds"`     // how long it took
+	Position string `json:"position"`         // where the lane is
+	Paused   string `json:"paused,omitempty"` // why the backend paused
+}
+
+// projector works project jobs.
+type projector struct {
+	river.WorkerDefaults[ProjectArgs]
+	e *Engine
+}
+
+// Timeout is when River reminds the job to end. The work itself is bounded by the slice and the patience; the lease,
+// not River, says whether it may go on.
+func (p *projector) Timeout(*river.Job[ProjectArgs]) time.Duration { return 2 * time.Minute }
+
+// NextRetry is soon: a store that is back must not wait for hours.
+func (p *projector) NextRetry(job *river.Job[ProjectArgs]) time.Time {
+	return time.Now().Add(jobBackoff(job.Attempt, random()))
+}
+
+// Work drains the lane for a slice of time.
+func (p *projector) Work(ctx context.Context, job *river.Job[ProjectArgs]) error {
+	s := p.e.store(job.Args.Backend)
+	if s == nil {
+		return river.JobCancel(fmt.Errorf("backend %s is not configured in this process", job.Args.Backend))
+	}
+	if p.e.stopping(s) {
+		return nil
+	}
+	begun := time.Now()
+	out, err := p.e.drain(p.e.within(ctx), s, job.Args.Lane)
+	out.Millis = time.Since(begun).Milliseconds()
+	if why, ok := errors.AsType[*backends.Error](err); ok && fatal(why.Class) {
+		out.Paused = why.Error()
+		err = p.e.pauseStore(ctx, s, why)
+	}
+	if rerr := river.RecordOutput(ctx, out); rerr != nil {
+		err = errors.Join(err, rerr)
+	}
+	p.e.waker.Wake() // the keeper looks whether the lane needs another job
+	return err
+}
+
+// drain takes the lane and works it until the slice is over or nothing comes any more.
+func (e *Engine) drain(ctx context.Context, s *store, lane int) (Output, error) {
+	set := e.c.Settings
+	t, err := outbox.Take(ctx, e.c.Pool, outbox.Claim{Backend: s.name, Lane: lane, Owner: e.process.Owner, Lease: set.Lease, Zombie: set.Zombie})
+	if err != nil {
+		return Output{}, err
+	}
+	if t == nil {
+		return Output{Held: true}, nil
+	}
+	w, err := e.newWriter(ctx, s, t)
+	if err != nil {
+		return Output{}, errors.Join(err, t.Release(context.WithoutCancel(ctx), e.c.Pool))
+	}
+	err = e.tenure(ctx, s, t, w)
+	w.done.Position = w.position.At.String()
+	return w.done, e.finish(context.WithoutCancel(ctx), w, err)
+}
+
+// newWriter makes the writer of a tenure.
+func (e *Engine) newWriter(ctx context.Context, s *store, t *outbox.Tenure) (*writer, error) {
+	kinds, err := loadKinds(ctx, e.c.Pool)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := t.ParkedIDs(ctx, e.c.Pool)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{e: e, s: s, t: t, kinds: kinds, position: t.Start, parked: map[outbox.RecordID]bool{}, unsaved: map[string][]string{}}
+	for _, id := range ids {
+		w.parked[id] = true
+	}
+	return w, nil
+}
+
+// tenure runs the feed, the writer and the renewal of the lease side by side until one of them ends.
+func (e *Engine) tenure(ctx context.Context, s *store, t *outbox.Tenure, w *writer) error {
+	f := &feed{
+		e: e, s: s, t: t, reader: outbox.NewReader(e.c.Pool, t, s.sources), pos: t.Start, rows: 100,
+		portion: make(chan *portion), until: time.Now().Add(e.c.Settings.Slice),
+		collect: collector{bound: e.c.Settings.PortionBytes, sizes: map[*plan]int{}},
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	renewing, stop := context.WithCancel(ctx)
+	group.Go(func() error { return f.run(ctx) })
+	group.Go(func() error { defer stop(); return w.run(ctx, f.portion) })
+	group.Go(func() error { return e.renew(renewing, t) })
+	return group.Wait()
+}
+
+// renew prolongs the lease for as long as the tenure lasts. A failure to do so is not the end: the lease holds for a
+// while, and the send that would be too late is not sent.
+func (e *Engine) renew(ctx context.Context, t *outbox.Tenure) error {
+	tick := time.NewTicker(e.c.Settings.Lease / 5)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		err := t.Renew(ctx, e.c.Pool)
+		if errors.Is(err, outbox.ErrLost) {
+			return err
+		}
+		if err != nil && ctx.Err() == nil {
+			e.log.WarnContext(ctx, "a lease could not be renewed", "error", err)
+		}
+	}
+}
+
+// finish saves what can be saved and lets go of the lane. If the lane was lost, what was sent in the meantime is
+// logged again.
+func (e *Engine) finish(ctx context.Context, w *writer, err error) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if !errors.Is(err, outbox.ErrLost) {
+		if serr := w.save(ctx, 0); serr != nil {
+			err = errors.Join(err, serr)
+		}
+	}
+	lost := errors.Is(err, outbox.ErrLost)
+	if rerr := w.t.Release(ctx, e.c.Pool); errors.Is(rerr, outbox.ErrLost) {
+		lost = true
+	} else if rerr != nil {
+		err = errors.Join(err, rerr)
+	}
+	if lost {
+		e.log.WarnContext(ctx, "a lane was lost", "backend", w.s.name, "lane", w.t.Lane, "error", err)
+		return w.confess(ctx) // the next owner goes on: no failure of this job
+	}
+	return err
+}

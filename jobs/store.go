@@ -1,0 +1,133 @@
+package jobs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/projection"
+)
+
+// plan is one projection, ready to run.
+type plan struct {
+	Projection
+	target  backends.Target
+	layout  backends.Layout
+	sql     string
+	formats pgx.QueryResultFormats
+}
+
+// store is one backend with its projections.
+type store struct {
+	name     string
+	typ      string
+	backend  backends.Backend
+	features backends.Features
+	plans    map[string][]*plan // by kind
+	sources  []string           // tables that the projections read, to be locked
+	removed  chan struct{}      // closed when the backend was taken out
+
+	mu       sync.Mutex
+	prepared bool
+}
+
+// openStore opens the backend of cfg and describes its projections. The store itself need not be up.
+func openStore(ctx context.Context, c Config, cfg backends.Config) (*store, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = c.Logger.With("backend", cfg.Name)
+	}
+	b, err := backends.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{name: cfg.Name, typ: cfg.Type, backend: b, plans: map[string][]*plan{}, removed: make(chan struct{})}
+	s.features = b.Features()
+	if s.features.MaxRecords == 0 || s.features.MaxRecords > c.Settings.BatchRecords {
+		s.features.MaxRecords = c.Settings.BatchRecords
+	}
+	if s.features.MaxBytes == 0 || s.features.MaxBytes > c.Settings.BatchBytes {
+		s.features.MaxBytes = c.Settings.BatchBytes
+	}
+	def(&s.features.Concurrency, 2)
+	var errs []error
+	for _, p := range c.Projections {
+		if p.Backend == cfg.Name {
+			errs = append(errs, s.add(ctx, c, p))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return s, nil
+}
+
+// add describes a projection and takes it in.
+func (s *store) add(ctx context.Context, c Config, p Projection) error {
+	columns, sources, err := projection.Describe(ctx, c.Pool, p.Query)
+	if err != nil {
+		return fmt.Errorf("projection of kind %s into target %s of backend %s: %w", p.Kind, p.Target, s.name, err)
+	}
+	target := backends.Target{Kind: p.Kind, Name: p.Target, Columns: columns, Settings: p.Settings}
+	layout, err := s.backend.Layout(target)
+	if err != nil {
+		return fmt.Errorf("projection of kind %s into target %s of backend %s: %w", p.Kind, p.Target, s.name, err)
+	}
+	s.plans[p.Kind] = append(s.plans[p.Kind], &plan{
+		Projection: p, target: target, layout: layout,
+		sql: projection.SQL(p.Query, layout), formats: projection.Formats(layout),
+	})
+	s.sources = append(s.sources, sources...)
+	slices.Sort(s.sources)
+	s.sources = slices.Compact(s.sources)
+	return nil
+}
+
+// remove tells the store's jobs to end after their page.
+func (s *store) remove() { close(s.removed) }
+
+// targets lists the targets of all projections.
+func (s *store) targets() []backends.Target {
+	var all []backends.Target
+	for _, plans := range s.plans {
+		for _, p := range plans {
+			all = append(all, p.target)
+		}
+	}
+	slices.SortFunc(all, func(a, b backends.Target) int {
+		return slices.Compare([]string{a.Name, a.Kind}, []string{b.Name, b.Kind})
+	})
+	return all
+}
+
+// prepare makes the targets ready in the store, once in a process unless it is asked to do it again.
+func (s *store) prepare(ctx context.Context, again bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.prepared && !again {
+		return nil
+	}
+	s.prepared = false
+	if err := s.backend.Prepare(ctx, s.targets()); err != nil {
+		return fmt.Errorf("preparing backend %s: %w", s.name, err)
+	}
+	s.prepared = true
+	return nil
+}
+
+// digest identifies what a projection makes of its kind: when it changes, the target is filled again.
+func (p Projection) digest(typ string) (string, error) {
+	settings, err := json.Marshal(p.Settings) // maps are written in the order of their keys
+	if err != nil {
+		return "", fmt.Errorf("projection of kind %s into backend %s: settings: %w", p.Kind, p.Backend, err)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s", typ, p.Query, settings))
+	return hex.EncodeToString(sum[:16]), nil
+}
