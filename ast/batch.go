@@ -66,7 +66,6 @@ var errOtherID = errors.New("repository and path are in ast.files with another i
 func (t *transaction) classify(ctx context.Context) (fresh, changed []*prepared, err error) {
 	inserted, digests := map[uuid.UUID]bool{}, map[uuid.UUID][]byte{}
 	var q pgx.Batch
-	q.Queue("select set_config('outbox.headers', jsonb_build_object('load', $1::text)::text, true)", t.options.ID)
 	q.Queue(insertFiles, fileColumns(t.files)...).Query(func(rows pgx.Rows) error {
 		var id uuid.UUID
 		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { inserted[id] = true; return nil })

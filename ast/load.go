@@ -22,7 +22,7 @@ type Options struct {
 	BatchFiles int            // files in a transaction; 100
 	BatchRows  int            // symbols, relations and embeddings in a transaction, unless one file has more; 20,000
 	Parallel   int            // transactions at once, each with a connection of the pool; 2
-	ID         string         // names the load in ast.loaded and in the headers of the log; a random name
+	ID         string         // names the load in ast.loaded; default: a random name
 	Dimensions map[string]int // of models, if known; otherwise the first good file decides for the load
 	Recheck    bool           // compare the rows even of files whose digest has not changed: heals what others did to the tables
 
@@ -66,7 +66,7 @@ func (t *Totals) Add(u Totals) {
 // Batch is what one transaction did.
 type Batch struct {
 	Totals
-	Token   string        // for outbox.Wait: empty when nothing was logged
+	Token   string        // what outbox.Wait waits for
 	Time    time.Duration // of the transaction, commit included, the last attempt only
 	Retries int           // attempts given up for a deadlock or a serialization failure
 }
@@ -76,7 +76,7 @@ type Result struct {
 	Totals
 	ID       string
 	Batches  int
-	Tokens   []string      // of the batches that logged something
+	Tokens   []string      // of the batches, for outbox.Wait
 	Refused  int64         // bad files
 	Bad      []*BadFile    // the bad files, unless Options.Bad took them
 	Slowest  time.Duration // the longest transaction

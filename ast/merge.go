@@ -11,6 +11,7 @@ import (
 // table is a table whose rows belong to files.
 type table struct {
 	name, columns, key string
+	data               string // the columns that can change in a row that stays; empty: none
 	owner              string // the column that names what a row belongs to
 	owners             string // the ids that the rows of the files $1 belong to
 	rows               func(*prepared) *rows
@@ -22,17 +23,20 @@ const symbolsOfFiles = "select s.id from ast.symbols s where s.file_id = any($1:
 // The tables in the order in which rows are inserted.
 var tables = []table{
 	{
-		name: "ast.symbols", columns: symbolColumns, key: "id", owner: "file_id", owners: "$1::uuid[]",
+		name: "ast.symbols", columns: symbolColumns, key: "id", data: "name, signature, doc, line_start, line_end",
+		owner: "file_id", owners: "$1::uuid[]",
 		rows:   func(p *prepared) *rows { return &p.symbols },
 		counts: func(b *Batch) *Counts { return &b.Symbols },
 	},
 	{
-		name: "ast.embeddings", columns: embeddingColumns, key: "symbol_id, model", owner: "symbol_id", owners: "array(" + symbolsOfFiles + ")",
+		name: "ast.embeddings", columns: embeddingColumns, key: "symbol_id, model", data: "dimensions, vector",
+		owner: "symbol_id", owners: "array(" + symbolsOfFiles + ")",
 		rows:   func(p *prepared) *rows { return &p.embeddings },
 		counts: func(b *Batch) *Counts { return &b.Embeddings },
 	},
 	{
-		name: "ast.relations", columns: relationColumns, key: relationColumns, owner: "source", owners: "$1::uuid[] || array(" + symbolsOfFiles + ")",
+		name: "ast.relations", columns: relationColumns, key: relationColumns,
+		owner: "source", owners: "$1::uuid[] || array(" + symbolsOfFiles + ")",
 		rows:   func(p *prepared) *rows { return &p.relations },
 		counts: func(b *Batch) *Counts { return &b.Relations },
 	},
@@ -60,8 +64,8 @@ func (m table) delete() string {
 
 func (m table) update() string {
 	return fmt.Sprintf("update %s t set (%s) = row(%s) from %s s where %s and %s and (%s) is distinct from (%s)",
-		m.name, m.columns, m.join(m.columns, "s.%s", ", "), m.stage(), m.owned(),
-		m.join(m.key, "s.%s = t.%s", " and "), m.join(m.columns, "t.%s", ", "), m.join(m.columns, "s.%s", ", "))
+		m.name, m.data, m.join(m.data, "s.%s", ", "), m.stage(), m.owned(),
+		m.join(m.key, "s.%s = t.%s", " and "), m.join(m.data, "t.%s", ", "), m.join(m.data, "s.%s", ", "))
 }
 
 func (m table) insert() string {
@@ -125,7 +129,7 @@ func (t *transaction) merge(ctx context.Context, files []*prepared, staged []int
 	}
 	for i, m := range tables {
 		var updated int64
-		if m.columns != m.key {
+		if m.data != "" {
 			n, err := t.apply(ctx, m.update(), files)
 			if err != nil {
 				return fmt.Errorf("updating %s: %w", m.name, err)

@@ -87,6 +87,18 @@ end $$;
 create trigger follow_truncate after truncate on ast.files for each statement execute function ast.follow_truncate();
 create trigger follow_truncate after truncate on ast.symbols for each statement execute function ast.follow_truncate();
 
+-- What identifies a row, and with it the id, stays: what others show of it needs no second look.
+create function ast.keep_identity() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'ast: what identifies a row of % cannot change', tg_table_name
+    using errcode = 'integrity_constraint_violation', hint = 'delete the row and insert another one';
+end $$;
+create trigger keep_identity before update of id, repository, path on ast.files for each row
+  when ((old.id, old.repository, old.path) is distinct from (new.id, new.repository, new.path)) execute function ast.keep_identity();
+create trigger keep_identity before update of id, file_id, kind, qualified, ordinal on ast.symbols for each row
+  when ((old.id, old.file_id, old.kind, old.qualified, old.ordinal) is distinct from (new.id, new.file_id, new.kind, new.qualified, new.ordinal))
+  execute function ast.keep_identity();
+
 -- Not to be watched: every load touches it.
 create table ast.loaded (
   file_id uuid primary key references ast.files on delete cascade,
