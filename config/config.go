@@ -9,7 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
+
+	"github.com/outflow-db/outflow/jobs"
 )
 
 // maxFile bounds the configuration file, so that a wrong path to something huge fails soon.
@@ -21,8 +22,8 @@ type Config struct {
 	Name        string // the file, as named to Load or Parse
 	Database    string // the PostgreSQL that holds the truth; empty: what PGHOST and its like say
 	Log         Log
-	Worker      Worker
-	Kinds       []Kind // in the order of the file, as the lists below
+	Worker      jobs.Settings // what the file leaves out is zero: the default
+	Kinds       []Kind        // in the order of the file, as the lists below
 	Backends    []Backend
 	Projections []Projection
 }
@@ -31,17 +32,6 @@ type Config struct {
 type Log struct {
 	Level  slog.Level // default: info
 	Format string     // text or json; default: text
-}
-
-// Worker bounds what workers do. Zero values mean the defaults of package jobs.
-type Worker struct {
-	Lease        time.Duration // how long a worker holds a lane without a sign of life
-	Slice        time.Duration // how long one job drains a lane
-	Retention    time.Duration // how long applied rows stay in the log
-	PageKeys     int           // keys in a page
-	PortionBytes int           // bytes of records in memory at once, per lane
-	Lanes        int           // lanes of backends that are added from now on
-	Poll         bool          // look for changes in intervals, without LISTEN
 }
 
 // Kind is a class of records.

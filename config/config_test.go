@@ -9,19 +9,30 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/outflow-db/outflow/jobs"
 )
 
 const whole = `
 database: postgres://app@db/app
 log: {level: warn, format: json}
 worker:
-  lease: 10s
-  slice: 1m30s
-  retention: 7d
+  lanes: 4
   page_keys: 500
   portion_bytes: 4MiB
-  lanes: 4
+  batch_records: 100
+  batch_bytes: 1048576
+  lease: 10s
+  slice: 1m30s
+  linger: 1s
+  patience: 2s
+  request: 3s
+  save_every: 100ms
+  retention: 7d
+  zombie: 1h
+  late: 1m
   poll: true
+  refuse_copy: true
 kinds:
   file:
     table: app.files
@@ -57,20 +68,22 @@ func TestParseWhole(t *testing.T) {
 		Name:     "outflow.yaml",
 		Database: "postgres://app@db/app",
 		Log:      Log{Level: slog.LevelWarn, Format: "json"},
-		Worker: Worker{
-			Lease: 10 * time.Second, Slice: 90 * time.Second, Retention: 7 * 24 * time.Hour,
-			PageKeys: 500, PortionBytes: 4 << 20, Lanes: 4, Poll: true,
+		Worker: jobs.Settings{
+			Lanes: 4, PageKeys: 500, PortionBytes: 4 << 20, BatchRecords: 100, BatchBytes: 1 << 20,
+			Lease: 10 * time.Second, Slice: 90 * time.Second, Linger: time.Second, Patience: 2 * time.Second,
+			Request: 3 * time.Second, SaveEvery: 100 * time.Millisecond, Retention: 7 * 24 * time.Hour,
+			Zombie: time.Hour, Late: time.Minute, Poll: true, RefuseCopy: true,
 		},
 		Kinds: []Kind{
-			{Name: "file", Table: "app.files", Key: []string{"path"}, Line: 13,
+			{Name: "file", Table: "app.files", Key: []string{"path"}, Line: 22,
 				Dependants: map[string]string{"symbol": "select id from app.symbols where file = any($1)"}},
-			{Name: "symbol", Table: "app.symbols", Key: []string{"file", "name"}, PerRow: true, Line: 18},
+			{Name: "symbol", Table: "app.symbols", Key: []string{"file", "name"}, PerRow: true, Line: 27},
 		},
-		Backends: []Backend{{Name: "search", Type: "store", Line: 23, Settings: map[string]any{
+		Backends: []Backend{{Name: "search", Type: "store", Line: 32, Settings: map[string]any{
 			"addresses": []any{"http://one", "http://two"}, "pool": 8, "ratio": 0.5, "tls": true, "nothing": nil,
 			"nested": map[string]any{"deep": "1"},
 		}}},
-		Projections: []Projection{{Kind: "file", Backend: "search", Target: "files", Line: 33,
+		Projections: []Projection{{Kind: "file", Backend: "search", Target: "files", Line: 42,
 			Query: "select path as key from app.files where path = any($1)", Settings: map[string]any{"shards": 2}}},
 	}
 	if diff := cmp.Diff(want, parse(t, whole, environment(nil))); diff != "" {
@@ -133,7 +146,7 @@ func TestOverrides(t *testing.T) {
 	})
 	want := &Config{
 		Name: "outflow.yaml", Database: "postgres://other/app", Log: Log{Level: slog.LevelDebug, Format: "json"},
-		Worker: Worker{Lease: 3 * time.Second, Slice: 5 * time.Second, PageKeys: 7, PortionBytes: 1 << 20, Poll: true, Retention: time.Hour},
+		Worker: jobs.Settings{Lease: 3 * time.Second, Slice: 5 * time.Second, PageKeys: 7, PortionBytes: 1 << 20, Poll: true, Retention: time.Hour},
 	}
 	text := "database: ${UNSET}\nworker: {lease: nonsense, slice: 5s, poll: false}"
 	if diff := cmp.Diff(want, parse(t, text, env)); diff != "" {

@@ -4,14 +4,23 @@
 //	log:
 //	  level: info                        # debug, info, warn, error
 //	  format: text                       # text, json
-//	worker:                              # all optional; see package jobs for the defaults
-//	  lease: 15s                         # how long a worker holds a lane without a sign of life
-//	  slice: 20s                         # how long one job drains a lane before it completes
-//	  retention: 7d                      # how long applied rows stay in the log
-//	  page_keys: 2000                    # keys in a page
-//	  portion_bytes: 4MiB                # bytes of records in memory at once, per lane
+//	worker:                              # all optional; these are the defaults
 //	  lanes: 1                           # ranges of keys that are written side by side, of backends added from now on
+//	  page_keys: 4000                    # keys in a page, about
+//	  portion_bytes: 8MiB                # bytes of records that one lane reads before it writes them; up to three are in memory
+//	  batch_records: 1000                # records of a request, unless the backend takes fewer
+//	  batch_bytes: 4MiB                  # bytes of a request, unless the backend takes fewer
+//	  lease: 10s                         # after which a dead worker's lane is free
+//	  slice: 10s                         # after which a job makes room for others
+//	  linger: 2s                         # how long a job waits for more before it ends
+//	  patience: 15s                      # how long a job retries a failing store before River retries it
+//	  request: 30s                       # time for one request to a store
+//	  save_every: 200ms                  # positions are saved this often at most; below half the lease
+//	  retention: 7d                      # applied rows of the log are kept this long
+//	  zombie: 24h                        # how long a worker whose end nobody saw may still write
+//	  late: 15m                          # how long a request may still arrive after its sender gave up
 //	  poll: false                        # true: no LISTEN (PgBouncer in transaction mode, PREPARE TRANSACTION)
+//	  refuse_copy: false                 # true: fail in a copy of the database instead of feeding the same stores
 //	kinds:
 //	  file:                              # a kind of records
 //	    table: ast.files                 # the table whose changes are logged; none: the kind is declared in the database
@@ -22,7 +31,8 @@
 //	backends:
 //	  search:                            # a configured store
 //	    type: postgres                   # a registered type of backend
-//	    settings: {}                     # what the type asks for: addresses, credentials, limits
+//	    settings: {}                     # what the type asks for: addresses, credentials, limits. A backend of type
+//	                                     # postgres that names no url is in the database above
 //	projections:
 //	  - kind: file                       # from this kind
 //	    backend: search                  # into this backend
@@ -39,9 +49,9 @@
 //
 // # Overrides
 //
-// OUTFLOW_DATABASE, OUTFLOW_LOG_LEVEL, OUTFLOW_LOG_FORMAT and OUTFLOW_WORKER_LEASE, _SLICE, _RETENTION,
-// _PAGE_KEYS, _PORTION_BYTES, _POLL stand in for the file's values. DATABASE_URL is used when nothing else
-// names a database, and then the variables that psql reads (PGHOST, PGSERVICE, ...).
+// OUTFLOW_DATABASE, OUTFLOW_LOG_LEVEL, OUTFLOW_LOG_FORMAT, OUTFLOW_WORKER_LEASE and so on for each field of
+// worker stand in for the file's values. DATABASE_URL is used when nothing else names a database, and then the
+// variables that psql reads (PGHOST, PGSERVICE, ...).
 //
 // # Problems
 //

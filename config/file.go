@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/outflow-db/outflow/jobs"
 )
 
 // document is the root of the file's only document, nil if the file is empty.
@@ -73,15 +75,24 @@ func (r *reader) config(c *Config, root *yaml.Node) {
 	}
 }
 
-func (r *reader) worker(w *Worker) map[string]field {
+func (r *reader) worker(w *jobs.Settings) map[string]field {
 	return map[string]field{
-		"lease":         r.duration(&w.Lease, time.Second, "15s"),
-		"slice":         r.duration(&w.Slice, time.Second, "20s"),
-		"retention":     r.duration(&w.Retention, time.Minute, "7d"),
-		"page_keys":     r.count(&w.PageKeys, 1, 100_000),
-		"portion_bytes": r.size(&w.PortionBytes, 64<<10, "4MiB"),
 		"lanes":         r.count(&w.Lanes, 1, 256),
+		"page_keys":     r.count(&w.PageKeys, 1, 100_000),
+		"portion_bytes": r.size(&w.PortionBytes, 64<<10, "8MiB"),
+		"batch_records": r.count(&w.BatchRecords, 1, 100_000),
+		"batch_bytes":   r.size(&w.BatchBytes, 64<<10, "4MiB"),
+		"lease":         r.duration(&w.Lease, time.Second, "10s"),
+		"slice":         r.duration(&w.Slice, time.Second, "10s"),
+		"linger":        r.duration(&w.Linger, time.Millisecond, "2s"),
+		"patience":      r.duration(&w.Patience, time.Millisecond, "15s"),
+		"request":       r.duration(&w.Request, time.Millisecond, "30s"),
+		"save_every":    r.duration(&w.SaveEvery, time.Millisecond, "200ms"),
+		"retention":     r.duration(&w.Retention, time.Minute, "7d"),
+		"zombie":        r.duration(&w.Zombie, time.Minute, "24h"),
+		"late":          r.duration(&w.Late, time.Second, "15m"),
 		"poll":          r.flag(&w.Poll),
+		"refuse_copy":   r.flag(&w.RefuseCopy),
 	}
 }
 

@@ -72,13 +72,13 @@ func TestProblemsOfValues(t *testing.T) {
 	for _, b := range []broken{
 		{"level", "log: {level: inf}", []string{`c.yaml:1:14: log.level: want one of debug, info, warn, error, have "inf"`}},
 		{"format", "log: {format: xml}", []string{`c.yaml:1:15: log.format: want one of text, json, have "xml"`}},
-		{"duration without unit", "worker: {lease: 15}", []string{`c.yaml:1:17: worker.lease: want a time span of at least 1s, such as 15s, have "15"`}},
-		{"duration too short", "worker: {slice: 5ms}", []string{`c.yaml:1:17: worker.slice: want a time span of at least 1s, such as 20s, have "5ms"`}},
+		{"duration without unit", "worker: {lease: 15}", []string{`c.yaml:1:17: worker.lease: want a time span of at least 1s, such as 10s, have "15"`}},
+		{"duration too short", "worker: {slice: 5ms}", []string{`c.yaml:1:17: worker.slice: want a time span of at least 1s, such as 10s, have "5ms"`}},
 		{"duration in parts of days", "worker: {retention: 1.5d}", []string{`c.yaml:1:21: worker.retention: want a time span of at least 1m0s, such as 7d, have "1.5d"`}},
 		{"duration beyond all", "worker: {retention: 999999999d}", []string{`c.yaml:1:21: worker.retention: want a time span of at least 1m0s, such as 7d, have "999999999d"`}},
 		{"count", "worker: {page_keys: 0}", []string{`c.yaml:1:21: worker.page_keys: want a whole number from 1 to 100000, have "0"`}},
-		{"size", "worker: {portion_bytes: 4MB}", []string{`c.yaml:1:25: worker.portion_bytes: want a number of bytes of at least 65536, such as 4MiB, have "4MB"`}},
-		{"size beyond all", "worker: {portion_bytes: 9999999999999GiB}", []string{`c.yaml:1:25: worker.portion_bytes: want a number of bytes of at least 65536, such as 4MiB, have "9999999999999GiB"`}},
+		{"size", "worker: {portion_bytes: 4MB}", []string{`c.yaml:1:25: worker.portion_bytes: want a number of bytes of at least 65536, such as 8MiB, have "4MB"`}},
+		{"size beyond all", "worker: {portion_bytes: 9999999999999GiB}", []string{`c.yaml:1:25: worker.portion_bytes: want a number of bytes of at least 65536, such as 8MiB, have "9999999999999GiB"`}},
 		{"flag", "worker: {poll: 1}", []string{`c.yaml:1:16: worker.poll: want true or false, have "1"`}},
 		{"long value", "log: {level: " + strings.Repeat("x", 99) + "}", []string{
 			`c.yaml:1:14: log.level: want one of debug, info, warn, error, have "` + strings.Repeat("x", 60) + `..."`,
@@ -161,7 +161,7 @@ func TestProblemsOfTheEnvironment(t *testing.T) {
 	want := []string{
 		`OUTFLOW_DATABASE: want a URL such as postgres://user@host:5432/name, or keyword=value pairs: the URL cannot be read; other characters than letters and digits in its password must be percent-encoded`,
 		`OUTFLOW_LOG_LEVEL: want one of debug, info, warn, error, have "${X}"`,
-		`OUTFLOW_WORKER_LEASE: want a time span of at least 1s, such as 15s, have "soon"`,
+		`OUTFLOW_WORKER_LEASE: want a time span of at least 1s, such as 10s, have "soon"`,
 	}
 	if err == nil {
 		t.Fatal("no error")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,8 +30,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if ctx.Err() != nil && err == nil {
-		err = context.Cause(ctx)
+	if err != nil && ctx.Err() != nil && !errors.Is(err, errDiffers) {
+		err = ctx.Err() // what failed did so because it was interrupted
 	}
 	if message := complaint(err); message != "" {
 		fmt.Fprintln(a.err, message)

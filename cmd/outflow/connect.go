@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,19 +15,20 @@ import (
 // connectTimeout bounds a connection's making unless the configuration says otherwise.
 const connectTimeout = 10 * time.Second
 
-// connect reads the configuration and connects to its database. At least conns connections may be used, unless
-// the URL says otherwise. The caller closes the pool.
-func (a *app) connect(ctx context.Context, conns int32) (*config.Config, *pgxpool.Pool, error) {
+// connect reads the configuration and connects to its database. At least conns connections may be used, and as
+// many as workers need, unless the URL says otherwise. The caller closes the pool.
+func (a *app) connect(ctx context.Context, conns int) (*config.Config, *pgxpool.Pool, error) {
 	c, err := a.configuration()
 	if err != nil {
 		return nil, nil, err
 	}
-	pool, err := connect(ctx, c.Database, conns)
+	workers := 2*len(c.Backends)*max(1, c.Worker.Lanes) + 8
+	pool, err := connect(ctx, c.Database, max(conns, workers))
 	return c, pool, err
 }
 
 // connect connects to a database and proves that it answers.
-func connect(ctx context.Context, database string, conns int32) (*pgxpool.Pool, error) {
+func connect(ctx context.Context, database string, conns int) (*pgxpool.Pool, error) {
 	settings, err := pgxpool.ParseConfig(database)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to PostgreSQL: %w", err)
@@ -37,7 +39,9 @@ func connect(ctx context.Context, database string, conns int32) (*pgxpool.Pool, 
 	if settings.ConnConfig.RuntimeParams["application_name"] == "" {
 		settings.ConnConfig.RuntimeParams["application_name"] = "outflow"
 	}
-	settings.MaxConns = max(settings.MaxConns, conns)
+	if !strings.Contains(database, "pool_max_conns") {
+		settings.MaxConns = max(settings.MaxConns, int32(min(conns, 1000))) //nolint:gosec // it fits
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, settings)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to PostgreSQL: %w", err)
@@ -50,7 +54,7 @@ func connect(ctx context.Context, database string, conns int32) (*pgxpool.Pool, 
 }
 
 // ready is connect for verbs that need a migrated database.
-func (a *app) ready(ctx context.Context, conns int32) (*config.Config, *pgxpool.Pool, error) {
+func (a *app) ready(ctx context.Context, conns int) (*config.Config, *pgxpool.Pool, error) {
 	c, pool, err := a.connect(ctx, conns)
 	if err != nil {
 		return nil, nil, err

@@ -48,7 +48,7 @@ func TestHelpIsWhole(t *testing.T) {
 		if verb.Example == "" || verb.Annotations["exit"] == "" || verb.Long == "" || verb.Args == nil {
 			t.Errorf("%s lacks an example, a long text, its exit statuses or a check of its arguments", verb.Name())
 		}
-		for line := range strings.SplitSeq(verb.Long+verb.Example, "\n") {
+		for line := range strings.SplitSeq(verb.Long+"\n"+verb.Example, "\n") {
 			if len(line) > 96 {
 				t.Errorf("%s: %q has %d columns", verb.Name(), line, len(line))
 			}

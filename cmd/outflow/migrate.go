@@ -48,7 +48,7 @@ type migration struct {
 }
 
 func (a *app) runMigrate(ctx context.Context, o migrateOptions) error {
-	_, pool, err := a.connect(ctx, 2)
+	_, pool, err := a.connect(ctx, 0)
 	if err != nil {
 		return err
 	}

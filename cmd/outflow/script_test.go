@@ -22,10 +22,15 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"database": scriptDatabase,
-			"exits":    scriptExits,
-			"sql":      scriptSQL,
-			"json":     scriptJSON,
+			"database":  scriptDatabase,
+			"temporary": scriptTemporary,
+			"terminate": scriptTerminate,
+			"settled":   scriptSettled,
+			"appears":   scriptAppears,
+			"empty":     scriptEmpty,
+			"exits":     scriptExits,
+			"sql":       scriptSQL,
+			"json":      scriptJSON,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values[tbKey{}] = env.T()
@@ -69,13 +74,20 @@ func scriptExits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// scriptSQL runs a statement in the script's database and prints the rows.
+// scriptSQL runs a statement in the script's database and prints the rows: `sql 'select 1'`, or `sql @file` for
+// several statements.
 func scriptSQL(ts *testscript.TestScript, _ bool, args []string) {
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, ts.Getenv("DATABASE_URL"))
 	ts.Check(err)
 	defer conn.Close(ctx)
-	rows, err := conn.Query(ctx, strings.Join(args, " "))
+	text := strings.Join(args, " ")
+	if file, ok := strings.CutPrefix(text, "@"); ok {
+		_, err := conn.Exec(ctx, ts.ReadFile(file))
+		ts.Check(err)
+		return
+	}
+	rows, err := conn.Query(ctx, text)
 	ts.Check(err)
 	defer rows.Close()
 	for rows.Next() {

@@ -85,7 +85,7 @@ func built() versions {
 func (a *app) serverVersion(ctx context.Context) *string {
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
-	_, pool, err := a.connect(ctx, 1)
+	_, pool, err := a.connect(ctx, 0)
 	if err != nil {
 		return nil
 	}

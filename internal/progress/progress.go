@@ -29,7 +29,7 @@ type Line struct {
 	shown string
 }
 
-// Start begins to show what text answers, until Stop. width is the terminal's width in columns, asked for each
+// Start begins to show what text answers, until Stop; an empty text is no line. width is the terminal's width in columns, asked for each
 // time; nil means that w is no terminal.
 func Start(w io.Writer, width func() int, text func() string) *Line {
 	l := &Line{w: w, width: width, text: text, done: make(chan struct{}), gone: make(chan struct{})}
@@ -63,11 +63,13 @@ func (l *Line) show() {
 	if text == l.shown {
 		return
 	}
-	l.shown = text
 	if l.width == nil {
-		fmt.Fprintln(l.w, text)
+		if l.shown = text; text != "" {
+			fmt.Fprintln(l.w, text)
+		}
 		return
 	}
+	l.shown = text
 	fmt.Fprint(l.w, "\r"+cut(text, l.width()-1)+"\x1b[K")
 }
 

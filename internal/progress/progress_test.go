@@ -66,6 +66,24 @@ func TestLineLetsOthersPass(t *testing.T) {
 	})
 }
 
+// A text that becomes empty takes the line away.
+func TestLineGoes(t *testing.T) {
+	t.Parallel()
+	for want, width := range map[string]func() int{"\rone\x1b[K\r\x1b[K": func() int { return 80 }, "one\n": nil} {
+		synctest.Test(t, func(t *testing.T) {
+			var out bytes.Buffer
+			text := holding("one")
+			l := Start(&out, width, text.Load)
+			pass(elsewhere)
+			text.Store("")
+			l.Stop()
+			if out.String() != want {
+				t.Errorf("got %q, want %q", out.String(), want)
+			}
+		})
+	}
+}
+
 // A bar is empty at nothing, full at everything and beyond, and never of another width.
 func TestBar(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/outflow-db/outflow/outbox"
+)
+
+func (a *app) status() *cobra.Command {
+	var json bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Tells how far every backend is",
+		Long: `Tells for every backend whether it works, how far it is behind PostgreSQL, and how many
+records it has refused and parked. LAG is what is in the log and not yet applied: changes,
+and the time since the oldest of them was written.
+
+With --json the output is {"backends": [{"name", "type", "paused", "changes",
+"lag_seconds", "parked", "lanes": [{"lane", "position", "owner", "changes",
+"lag_seconds", "saved_at"}]}]}, where paused is why it is paused, or null, and owner the
+worker that holds the lane, or null.`,
+		Example:     "  outflow status\n  outflow status --json | jq '.backends[] | select(.paused)'",
+		Annotations: exits(map[int]string{exitOK: "told, whatever it is", exitNotWell: "PostgreSQL refused a statement"}),
+		Args:        noArgs,
+		RunE:        func(cmd *cobra.Command, _ []string) error { return a.runStatus(cmd.Context(), json) },
+	}
+	cmd.Flags().BoolVar(&json, "json", false, "write JSON")
+	return cmd
+}
+
+func (a *app) runStatus(ctx context.Context, json bool) error {
+	_, pool, err := a.ready(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	all, err := outbox.Status(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if json {
+		return a.writeJSON(map[string]any{"backends": statusJSON(all)})
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(a.out, "no backend follows this database yet: outflow run sets up those that are configured")
+		return nil
+	}
+	if err := printBackends(a.out, all); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.out)
+	return printLanes(a.out, all, time.Now())
+}
+
+// printBackends is the part of the screen that tells whether all is well.
+func printBackends(out io.Writer, all []outbox.BackendStatus) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "BACKEND\tTYPE\tLAG\tPARKED\tSTATE")
+	for _, b := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", b.Name, b.Type, lag(b.Changes, b.Lag), number(b.Parked), state(b))
+	}
+	return w.Flush()
+}
+
+// printLanes is the part of the screen that tells what is going on.
+func printLanes(out io.Writer, all []outbox.BackendStatus, now time.Time) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "LANE\tLAG\tWORKER\tSAVED\tPOSITION")
+	for _, b := range all {
+		for _, l := range b.Lanes {
+			owner := l.Owner
+			if owner == "" {
+				owner = "none"
+			}
+			fmt.Fprintf(w, "%s/%d\t%s\t%s\t%s ago\t%s\n", b.Name, l.Lane, lag(l.Changes, l.Lag), owner, span(max(0, now.Sub(l.Saved))), shortened(l.Position))
+		}
+	}
+	return w.Flush()
+}
+
+// state is what a backend does.
+func state(b outbox.BackendStatus) string {
+	if b.Paused != "" {
+		return "paused: " + b.Paused
+	}
+	for _, l := range b.Lanes {
+		if l.Owner != "" {
+			return "working"
+		}
+	}
+	if b.Changes > 0 {
+		return "waiting for a worker"
+	}
+	return "idle"
+}
+
+// lag is how far something is behind.
+func lag(changes int64, since time.Duration) string {
+	if changes == 0 {
+		return "none"
+	}
+	return counted(changes, "change") + ", " + span(since)
+}
+
+// shortened keeps a position with many running transactions on the screen.
+func shortened(position string) string {
+	const most = 40
+	if len(position) > most {
+		return position[:most] + "..."
+	}
+	return position
+}
+
+// backendJSON and laneJSON are what --json shows.
+type backendJSON struct {
+	Name       string     `json:"name"`
+	Type       string     `json:"type"`
+	Paused     *string    `json:"paused"`
+	Changes    int64      `json:"changes"`
+	LagSeconds float64    `json:"lag_seconds"`
+	Parked     int64      `json:"parked"`
+	Lanes      []laneJSON `json:"lanes"`
+}
+
+type laneJSON struct {
+	Lane       int       `json:"lane"`
+	Position   string    `json:"position"`
+	Owner      *string   `json:"owner"`
+	Changes    int64     `json:"changes"`
+	LagSeconds float64   `json:"lag_seconds"`
+	SavedAt    time.Time `json:"saved_at"`
+}
+
+func statusJSON(all []outbox.BackendStatus) []backendJSON {
+	list := []backendJSON{}
+	for _, b := range all {
+		j := backendJSON{
+			Name: b.Name, Type: b.Type, Paused: orNull(b.Paused), Changes: b.Changes,
+			LagSeconds: b.Lag.Seconds(), Parked: b.Parked, Lanes: []laneJSON{},
+		}
+		for _, l := range b.Lanes {
+			j.Lanes = append(j.Lanes, laneJSON{
+				Lane: l.Lane, Position: l.Position, Owner: orNull(l.Owner), Changes: l.Changes,
+				LagSeconds: l.Lag.Seconds(), SavedAt: l.Saved.UTC(),
+			})
+		}
+		list = append(list, j)
+	}
+	return list
+}
+
+// orNull is s, or null for an empty one.
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
