@@ -38,18 +38,15 @@ func CheckHistory(ctx context.Context, db DB) error {
 // fail with ErrLost.
 func Rebase(ctx context.Context, db Beginner) (int64, error) {
 	var n int64
-	err := inTx(ctx, db, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, `select outbox.rebase()`).Scan(&n); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `truncate outbox.alive`)
-		return err
-	})
+	err := inTx(ctx, db, func(tx pgx.Tx) error { return tx.QueryRow(ctx, `select outbox.rebase()`).Scan(&n) })
 	if err != nil {
 		return 0, fmt.Errorf("rebasing positions: %w", err)
 	}
 	return n, nil
 }
+
+// markSQL is the mark of the present life of the database. The xmin makes it another one where a dump was restored.
+const markSQL = `select a.boot || a.xmin::text from outbox.alive a`
 
 // alive answers the mark that readers compare on every read and save. It is gone after a crash, a promotion or a
 // restore; the first to ask after that makes a new one, once it has checked the history.
@@ -57,15 +54,15 @@ func alive(ctx context.Context, db DB) (string, error) {
 	if err := CheckHistory(ctx, db); err != nil {
 		return "", err
 	}
-	var boot string
-	err := db.QueryRow(ctx, `select boot from outbox.alive`).Scan(&boot)
+	var mark string
+	err := db.QueryRow(ctx, markSQL).Scan(&mark)
 	if !errors.Is(err, pgx.ErrNoRows) {
-		return boot, err
+		return mark, err
 	}
 	_, err = db.Exec(ctx, `insert into outbox.alive (boot) values (gen_random_uuid()::text) on conflict do nothing`)
 	if err != nil {
 		return "", err
 	}
-	err = db.QueryRow(ctx, `select boot from outbox.alive`).Scan(&boot)
-	return boot, err
+	err = db.QueryRow(ctx, markSQL).Scan(&mark)
+	return mark, err
 }

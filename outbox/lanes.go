@@ -90,12 +90,14 @@ select pg_current_snapshot()::text, l.backend, l.lane, l.owner is not null and l
 	return all, at, err
 }
 
-// AdvanceIdle moves the positions of free lanes to the present when the log has nothing for them, so that they do
-// not look over the same rows for ever.
+// AdvanceIdle moves the positions of lanes that nobody works to the present when the log has nothing for them, so that
+// they do not look over the same rows for ever. In a transaction that has written it does nothing, because a snapshot
+// could count that transaction as applied.
 func AdvanceIdle(ctx context.Context, db DB) error {
 	_, err := db.Exec(ctx, `
 update outbox.lanes l set position = pg_current_snapshot(), saved_at = clock_timestamp()
- where l.owner is null and l.target is null and l.formers = '{}' and outbox.trouble() is null
+ where (l.owner is null or l.expires < clock_timestamp()) and l.target is null and l.formers = '{}'
+   and (select pg_current_xact_id_if_assigned() is null) and outbox.trouble() is null
    and not exists (select from pg_snapshot_xip(l.position) x where pg_visible_in_snapshot(x, pg_current_snapshot())
         and (select g.id from outbox.log g where g.tx = x and (g.backend is null or g.backend = l.backend) order by g.tx, g.id limit 1) is not null)
    and (select g.id from outbox.log g where g.tx >= pg_snapshot_xmax(l.position) and (g.backend is null or g.backend = l.backend) order by g.tx, g.id limit 1) is null`)

@@ -45,7 +45,7 @@ set local bytea_output = 'hex'; set local extra_float_digits = 1; set local lc_m
 
 const laneSQL = `select pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text,
   coalesce((select l.epoch = $3 from outbox.lanes l where l.backend = $1 and l.lane = $2), false)
-  and coalesce((select a.boot = $4 from outbox.alive a), false)`
+  and coalesce((` + markSQL + `) = $4, false)`
 
 // pageSQL reads the delta from $1 to $2 (null: to now) behind the place ($3, $4). The first branch looks up the
 // transactions that were running at $1 and have ended; the second reads the range from xmax($1), with one lower
@@ -99,7 +99,7 @@ func (r *Reader) State(ctx context.Context, fn func(context.Context, *pgx.Conn) 
 	return r.read(ctx, func(conn *pgx.Conn) (string, error) {
 		var now, lsn string
 		var held bool
-		if err := conn.QueryRow(ctx, laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.boot).Scan(&now, &lsn, &held); err != nil {
+		if err := conn.QueryRow(ctx, laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.mark).Scan(&now, &lsn, &held); err != nil {
 			return "", fmt.Errorf("checking the lane: %w", err)
 		}
 		if !held {
@@ -179,7 +179,7 @@ func rollback(ctx context.Context, c *pgx.Conn) {
 // rows checks the lane and reads the log, in one round trip.
 func (r *Reader) rows(ctx context.Context, conn *pgx.Conn, pos Position, limit int) (now Snapshot, lsn string, rows []Row, err error) {
 	var b pgx.Batch
-	b.Queue(laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.boot)
+	b.Queue(laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.mark)
 	b.Queue(pageSQL, pageArgs(pos, limit, r.t.Backend)...)
 	answers := conn.SendBatch(ctx, &b)
 	defer func() {

@@ -32,7 +32,7 @@ with s as (
   update outbox.lanes set position = $5::pg_snapshot, target = $6::pg_snapshot, after_tx = $7::xid8, after_id = $8,
          version = outbox.next_version(greatest(version, $9::bigint)) + $10::bigint,
          expires = clock_timestamp() + $4::interval, saved_at = clock_timestamp()
-   where backend = $1 and lane = $2 and epoch = $3 and exists (select from outbox.alive a where a.boot = $11)
+   where backend = $1 and lane = $2 and epoch = $3 and (` + markSQL + `) = $11
   returning version, hold),
 p as (
   insert into outbox.parked as k (backend, kind, target, key, class, error, advice, version)
@@ -58,7 +58,7 @@ func (t *Tenure) Save(ctx context.Context, db Beginner, pos Position, o Outcome)
 		snap, after := pos.Target.String(), fmt.Sprint(pos.After.Tx)
 		target, tx, id = &snap, &after, &pos.After.ID
 	}
-	args := []any{t.Backend, t.Lane, t.Epoch, t.ttl, pos.At.String(), target, tx, id, o.Floor, versionsReserved - 1, t.boot}
+	args := []any{t.Backend, t.Lane, t.Epoch, t.ttl, pos.At.String(), target, tx, id, o.Floor, versionsReserved - 1, t.mark}
 	args = append(append(args, parkedColumns(o.Parked)...), idColumns(o.Unparked)...)
 	var reserved int64
 	var hold bool
@@ -75,8 +75,8 @@ func (t *Tenure) Renew(ctx context.Context, db Beginner) error {
 	var hold bool
 	if err := t.lazily(ctx, db, `
 update outbox.lanes set expires = clock_timestamp() + $4::interval
- where backend = $1 and lane = $2 and epoch = $3 and exists (select from outbox.alive a where a.boot = $5)
-returning hold`, []any{t.Backend, t.Lane, t.Epoch, t.ttl, t.boot}, &hold); err != nil {
+ where backend = $1 and lane = $2 and epoch = $3 and (`+markSQL+`) = $5
+returning hold`, []any{t.Backend, t.Lane, t.Epoch, t.ttl, t.mark}, &hold); err != nil {
 		return fmt.Errorf("renewing lane %d of backend %s: %w", t.Lane, t.Backend, err)
 	}
 	t.saved(begun, 0, 0, hold)

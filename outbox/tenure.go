@@ -25,7 +25,7 @@ type Tenure struct {
 	Start   Position // where the lane was when it was taken
 
 	ttl  time.Duration
-	boot string
+	mark string // of the life of the database in which the tenure began
 
 	mu       sync.Mutex
 	version  int64 // last version given out
@@ -86,7 +86,7 @@ returning l.epoch, l.version, l.lo, l.hi, l.position::text, coalesce(l.target::t
 // seize takes the row. The epoch stays zero when the lane is not free.
 func (t *Tenure) seize(ctx context.Context, db Beginner, force bool) (formers []string, err error) {
 	if err := inTx(ctx, db, func(tx pgx.Tx) error {
-		if t.boot, err = alive(ctx, tx); err != nil {
+		if t.mark, err = alive(ctx, tx); err != nil {
 			return err
 		}
 		var pos, target, after string

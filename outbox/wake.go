@@ -181,7 +181,7 @@ func (r *Reader) Look(ctx context.Context, pos Position) (found bool, at Snapsho
 		return true, at, nil
 	}
 	var b pgx.Batch
-	b.Queue(laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.boot)
+	b.Queue(laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.mark)
 	b.Queue(idleSQL, pos.At.String(), r.t.Backend)
 	answers := r.pool.SendBatch(ctx, &b)
 	defer func() {
