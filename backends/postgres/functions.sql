@@ -54,11 +54,17 @@ language sql immutable strict parallel safe as $$
     '[\u0001-\u002f\u003a-\u0040\u005b-\u005e\u0060\u007b-\u00bf\u2000-\u206f\u3000-\u303f\ufeff\ufffd]+'), '')
 $$;
 
+-- A word as it is, as a query; with prefix, all that begin with it.
+create or replace function @schema@._outflow_lexeme(word text, prefix boolean default false) returns tsquery
+language sql immutable parallel safe as $$
+  select ('''' || replace(replace($1, '\', '\\'), '''', '''''') || '''' || case when $2 then ':*' else '' end)::tsquery
+$$;
+
 -- One word of a query: itself, and what begins with its stem. Null for a stop word.
 create or replace function @schema@._outflow_word(word text, dictionary regdictionary) returns tsquery
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
 declare
-  exact tsquery := quote_literal(word)::tsquery;
+  exact tsquery := @schema@._outflow_lexeme(word);
   stem text;
 begin
   if dictionary is null then
@@ -68,11 +74,11 @@ begin
   if stem = '' then
     return null;
   elsif length(stem) < 4 then
-    return exact || quote_literal(stem)::tsquery || quote_literal(stem || 's')::tsquery;
+    return exact || @schema@._outflow_lexeme(stem) || @schema@._outflow_lexeme(stem || 's');
   elsif stem like '%i' then
-    return exact || (quote_literal(stem) || ':*')::tsquery || (quote_literal(left(stem, -1) || 'y') || ':*')::tsquery;
+    return exact || @schema@._outflow_lexeme(stem, true) || @schema@._outflow_lexeme(left(stem, -1) || 'y', true);
   end if;
-  return exact || (quote_literal(stem) || ':*')::tsquery;
+  return exact || @schema@._outflow_lexeme(stem, true);
 end $$;
 
 -- Words in a row, as they are; the parts of identifiers among them. Null if there is none.
@@ -84,7 +90,7 @@ declare
 begin
   foreach word in array array(select p from unnest(@schema@._outflow_identifiers(input)) with ordinality i(i, n),
                                 unnest(@schema@._outflow_parts(i.i)) with ordinality p(p, m) order by i.n, p.m) loop
-    phrase := case when phrase is null then quote_literal(word)::tsquery else phrase <-> quote_literal(word)::tsquery end;
+    phrase := case when phrase is null then @schema@._outflow_lexeme(word) else phrase <-> @schema@._outflow_lexeme(word) end;
   end loop;
   return phrase;
 end $$;
@@ -99,7 +105,7 @@ begin
   if cardinality(identifiers) > 1 then
     return @schema@._outflow_phrase(term);
   elsif cardinality(parts) > 1 then
-    return @schema@._outflow_phrase(term) || quote_literal(array_to_string(parts, ''))::tsquery;
+    return @schema@._outflow_phrase(term) || @schema@._outflow_lexeme(array_to_string(parts, ''));
   end if;
   return @schema@._outflow_word(parts[1], dictionary);
 end $$;
@@ -135,9 +141,10 @@ returns table (key text, rank real, body jsonb)
 language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp as $$
 declare
   source text := @schema@._outflow_table(target, 'text');
-  language text := (select t.language from @schema@._outflow_targets t where t.name = target);
-  wanted tsquery := @schema@._outflow_query(query, to_regdictionary(language || '_stem'));
-  named tsquery := quote_literal('=' || @schema@._outflow_fold(btrim(query)))::tsquery;
+  dictionary regdictionary := (select d.oid from @schema@._outflow_targets t join pg_ts_dict d on d.dictname = t.language || '_stem'
+                                where t.name = target and d.dictnamespace = 'pg_catalog'::regnamespace);
+  wanted tsquery := @schema@._outflow_query(query, dictionary);
+  named tsquery := @schema@._outflow_lexeme('=' || @schema@._outflow_fold(btrim(query)));
 begin
   if wanted is null then
     return;

@@ -17,6 +17,9 @@ import (
 // version is that of the schema's own tables and functions; a newer one replaces an older one's.
 const version = 1
 
+// onesBefore14 counts ones where there is no bit_count. It is many times slower.
+const onesBefore14 = "length(replace($1::text, '0', ''))::bigint"
+
 //go:embed functions.sql
 var functions string
 
@@ -147,7 +150,7 @@ func (p preparation) install(ctx context.Context) error {
 	}
 	count := "bit_count($1)"
 	if number < 140000 {
-		count = "length(replace($1::text, '0', ''))::bigint"
+		count = onesBefore14
 	}
 	fold, err := p.fold(ctx)
 	if err != nil {
