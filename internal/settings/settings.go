@@ -44,9 +44,6 @@ func (r *Reader) Fail(name, problem string) {
 	*r.errs = append(*r.errs, fmt.Errorf("setting %s%s %s", r.prefix, name, problem))
 }
 
-// Has says whether the setting is there and not null.
-func (r *Reader) Has(name string) bool { return r.values[name] != nil }
-
 func value[T any](r *Reader, name string, def T, want string) T {
 	r.read[name] = true
 	got, there := r.values[name]
@@ -84,13 +81,26 @@ func (r *Reader) String(name, def string) string { return value(r, name, def, "a
 
 // Int reads a whole number from least to most.
 func (r *Reader) Int(name string, def, least, most int) int {
-	n, ok := r.values[name].(int)
-	if !ok {
-		n = value(r, name, def, "a whole number")
-	}
 	r.read[name] = true
+	n := def
+	switch v := r.values[name].(type) {
+	case nil:
+		return def
+	case int:
+		n = v
+	case float64: // as JSON has it
+		n = int(v)
+		if float64(n) != v {
+			r.Fail(name, fmt.Sprintf("is %v: want a whole number", v))
+			return def
+		}
+	default:
+		r.Fail(name, "is "+describe(v)+": want a whole number")
+		return def
+	}
 	if n < least || n > most {
 		r.Fail(name, fmt.Sprintf("is %d: want %d to %d", n, least, most))
+		return def
 	}
 	return n
 }
@@ -113,6 +123,7 @@ func (r *Reader) Duration(name string, def, least time.Duration) time.Duration {
 func (r *Reader) atLeast(name string, d, least time.Duration) time.Duration {
 	if d < least {
 		r.Fail(name, fmt.Sprintf("is %s: want at least %s", d, least))
+		return least
 	}
 	return d
 }
