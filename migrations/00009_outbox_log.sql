@@ -216,6 +216,47 @@ language sql volatile as $$
 $$;
 comment on function outbox.reached(xid8, text) is 'the backend has applied, or parked, everything that transaction token changed';
 
+-- Both of these read by the index alone, as the log is large or about to be: a plan that was made while it was empty
+-- would scan and sort it, and be kept. They see what the statement that calls them sees.
+
+-- The first branch looks up the transactions that were running at the position and have ended; the second reads the
+-- range from its xmax, with one lower bound only, because an index scan starts at the weaker of two. All rows of the
+-- first come before all of the second.
+create function outbox.delta(since pg_snapshot, target pg_snapshot, after_tx xid8, after_id bigint, most int, backend text)
+returns setof outbox.log
+language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+begin
+  return query
+  (select l.* from (select x from pg_snapshot_xip($1) x
+                     where pg_visible_in_snapshot(x, coalesce($2, pg_current_snapshot())) and x >= $3 order by x) x
+    cross join lateral (select * from outbox.log
+                         where tx = x.x and id > case when x.x = $3 then $4 else 0 end
+                           and (backend is null or backend = $6) order by tx, id limit $5) l
+    order by l.tx, l.id limit $5)
+  union all
+  (select * from outbox.log
+    where (tx, id) > (greatest($3, pg_snapshot_xmax($1)), case when $3 >= pg_snapshot_xmax($1) then $4 else 0 end)
+      and tx < pg_snapshot_xmax(coalesce($2, pg_current_snapshot()))
+      and pg_visible_in_snapshot(tx, coalesce($2, pg_current_snapshot())) and (backend is null or backend = $6)
+    order by tx, id limit $5)
+  order by tx, id limit $5;
+end $$;
+comment on function outbox.delta(pg_snapshot, pg_snapshot, xid8, bigint, int, text) is 'rows for the backend between two snapshots, behind a place; the second snapshot null: up to now';
+
+create function outbox.pending(since pg_snapshot, backend text) returns boolean
+language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+begin
+  return exists (select from pg_snapshot_xip($1) x
+                  where pg_visible_in_snapshot(x, pg_current_snapshot())
+                    and (select id from outbox.log where tx = x and (backend is null or backend = $2) order by tx, id limit 1) is not null)
+      or (select id from outbox.log where tx >= pg_snapshot_xmax($1) and (backend is null or backend = $2) order by tx, id limit 1) is not null;
+end $$;
+comment on function outbox.pending(pg_snapshot, text) is 'the log has something for the backend behind the position';
+
 -- A new backend starts at the present; the caller logs what it shall be filled with.
 create function outbox.add_backend(name text, type text, lanes int default 1) returns void
 language plpgsql as $$

@@ -60,16 +60,15 @@ type LaneState struct {
 	PausedBy string
 }
 
+const lanesSQL = `
+select pg_current_snapshot()::text, l.backend, l.lane, l.owner is not null and l.expires > clock_timestamp() as held,
+       l.target is not null or outbox.pending(l.position, l.backend),
+       coalesce(b.paused, ''), coalesce(b.paused_by, '')
+  from outbox.lanes l join outbox.backends b on b.name = l.backend order by l.backend, l.lane`
+
 // Lanes tells the state of all lanes, and the snapshot in which none that is not Behind had anything to do.
 func Lanes(ctx context.Context, db DB) ([]LaneState, Snapshot, error) {
-	rows, err := db.Query(ctx, `
-select pg_current_snapshot()::text, l.backend, l.lane, l.owner is not null and l.expires > clock_timestamp() as held,
-       l.target is not null
-       or (select true from pg_snapshot_xip(l.position) x where pg_visible_in_snapshot(x, pg_current_snapshot())
-            and (select g.id from outbox.log g where g.tx = x and (g.backend is null or g.backend = l.backend) order by g.tx, g.id limit 1) is not null limit 1) is true
-       or (select g.id from outbox.log g where g.tx >= pg_snapshot_xmax(l.position) and (g.backend is null or g.backend = l.backend) order by g.tx, g.id limit 1) is not null,
-       coalesce(b.paused, ''), coalesce(b.paused_by, '')
-  from outbox.lanes l join outbox.backends b on b.name = l.backend order by l.backend, l.lane`)
+	rows, err := db.Query(ctx, lanesSQL)
 	if err != nil {
 		return nil, Snapshot{}, fmt.Errorf("reading the lanes: %w", err)
 	}
@@ -98,9 +97,7 @@ func AdvanceIdle(ctx context.Context, db DB) error {
 update outbox.lanes l set position = pg_current_snapshot(), saved_at = clock_timestamp()
  where (l.owner is null or l.expires < clock_timestamp()) and l.target is null and l.formers = '{}'
    and (select pg_current_xact_id_if_assigned() is null) and outbox.trouble() is null
-   and not exists (select from pg_snapshot_xip(l.position) x where pg_visible_in_snapshot(x, pg_current_snapshot())
-        and (select g.id from outbox.log g where g.tx = x and (g.backend is null or g.backend = l.backend) order by g.tx, g.id limit 1) is not null)
-   and (select g.id from outbox.log g where g.tx >= pg_snapshot_xmax(l.position) and (g.backend is null or g.backend = l.backend) order by g.tx, g.id limit 1) is null`)
+   and not outbox.pending(l.position, l.backend)`)
 	if err != nil {
 		return fmt.Errorf("advancing idle lanes: %w", err)
 	}

@@ -31,10 +31,10 @@ func NewReader(pool *pgxpool.Pool, t *Tenure, sources []string) *Reader {
 
 // opening begins a read transaction. Nothing in it may take a snapshot: an ALTER TABLE that rewrites a table
 // between the snapshot and the table's lock would make every row look deleted. The settings fix the text of
-// values, the plan of the page query, and make row security an error instead of missing rows.
+// values, and make row security an error instead of missing rows.
 func opening(sources []string) string {
 	sql := `begin isolation level repeatable read, read only;
-set local lock_timeout = '2s'; set local row_security = off; set local plan_cache_mode = force_generic_plan;
+set local lock_timeout = '2s'; set local row_security = off;
 set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; set local intervalstyle = 'iso_8601';
 set local bytea_output = 'hex'; set local extra_float_digits = 1; set local lc_monetary = 'C'; set local xmlbinary = 'base64'`
 	if len(sources) > 0 {
@@ -47,25 +47,10 @@ const laneSQL = `select pg_current_snapshot()::text, pg_current_wal_insert_lsn()
   coalesce((select l.epoch = $3 from outbox.lanes l where l.backend = $1 and l.lane = $2), false)
   and coalesce((` + markSQL + `) = $4, false)`
 
-// pageSQL reads the delta from $1 to $2 (null: to now) behind the place ($3, $4). The first branch looks up the
-// transactions that were running at $1 and have ended; the second reads the range from xmax($1), with one lower
-// bound only, because an index scan starts at the weaker of two. All of the first come before all of the second.
-const pageSQL = `select tx::text, id, kind, keys, coalesce(headers->>'all', '') = 'true', backend is not null,
-       coalesce(cause_from::text, ''), coalesce(cause_to::text, ''), at from (
- (select l.* from (select x from pg_snapshot_xip($1::pg_snapshot) x
-                    where pg_visible_in_snapshot(x, coalesce($2::pg_snapshot, pg_current_snapshot())) and x >= $3::xid8 order by x) x
-    cross join lateral (select tx, id, kind, keys, headers, backend, cause_from, cause_to, at from outbox.log
-        where tx = x.x and id > case when x.x = $3::xid8 then $4::bigint else 0 end
-          and (backend is null or backend = $6) order by tx, id limit $5) l
-    order by l.tx, l.id limit $5)
- union all
- (select tx, id, kind, keys, headers, backend, cause_from, cause_to, at from outbox.log
-   where (tx, id) > (greatest($3::xid8, pg_snapshot_xmax($1::pg_snapshot)),
-                     case when $3::xid8 >= pg_snapshot_xmax($1::pg_snapshot) then $4::bigint else 0 end)
-     and tx < pg_snapshot_xmax(coalesce($2::pg_snapshot, pg_current_snapshot()))
-     and pg_visible_in_snapshot(tx, coalesce($2::pg_snapshot, pg_current_snapshot())) and (backend is null or backend = $6)
-   order by tx, id limit $5)
-) d order by d.tx, d.id limit $5`
+const pageSQL = `
+select tx::text, id, kind, keys, coalesce(headers->>'all', '') = 'true', backend is not null,
+       coalesce(cause_from::text, ''), coalesce(cause_to::text, ''), at
+  from outbox.delta($1::pg_snapshot, $2::pg_snapshot, $3::xid8, $4, $5, $6)`
 
 // Page reads the next rows of the log behind pos, at most limit of them, and calls state with what they concern
 // and a connection in the same read transaction. state is not called for an empty page. A page with fewer rows

@@ -167,12 +167,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// idleSQL asks whether the log has anything for backend $2 behind position $1, without reading it. The form with
-// ORDER BY and LIMIT keeps the planner from scanning the table.
-const idleSQL = `select pg_current_snapshot()::text,
- (select true from pg_snapshot_xip($1::pg_snapshot) x where pg_visible_in_snapshot(x, pg_current_snapshot())
-    and (select id from outbox.log where tx = x and (backend is null or backend = $2) order by tx, id limit 1) is not null limit 1) is true
- or (select id from outbox.log where tx >= pg_snapshot_xmax($1::pg_snapshot) and (backend is null or backend = $2) order by tx, id limit 1) is not null`
+const idleSQL = `select pg_current_snapshot()::text, outbox.pending($1::pg_snapshot, $2)`
 
 // Look asks whether the tenure has anything to do behind pos. If not, the answer is the snapshot that it may take
 // as its new position. It may say yes for rows that are not visible yet.
