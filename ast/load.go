@@ -176,7 +176,7 @@ func (l *loader) retried(ctx context.Context, files []*prepared) (Batch, error) 
 			b.Time, b.Retries = time.Since(started), retries
 			return b, nil
 		}
-		if !conflict(err) || retries == attempts {
+		if !conflict(err) || retries == attempts-1 {
 			return b, err
 		}
 		select {
@@ -187,6 +187,7 @@ func (l *loader) retried(ctx context.Context, files []*prepared) (Batch, error) 
 	}
 }
 
+// attempts are how often a transaction is tried.
 const attempts = 8
 
 // backoff is a random time that doubles, so that those who collided do not collide again.

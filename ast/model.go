@@ -74,7 +74,7 @@ func (r Ref) String() string {
 		parts = append(parts, fmt.Sprintf("#%d", r.Ordinal))
 	}
 	if !r.local() {
-		parts = append(parts, "in", strings.TrimPrefix(r.Repository+" "+r.Path, " "))
+		parts = append(parts, "in", strings.TrimSpace(r.Repository+" "+r.Path))
 	}
 	return strings.Join(parts, " ")
 }
@@ -94,8 +94,8 @@ func (b *BadFile) Error() string {
 	if b.Line > 0 {
 		where = append(where, fmt.Sprintf("line %d", b.Line))
 	}
-	if name := strings.TrimPrefix(b.Repository+" "+b.Path, " "); name != "" {
-		where = append(where, "file "+fmt.Sprintf("%q", name))
+	if name := strings.TrimSpace(b.Repository + " " + b.Path); name != "" {
+		where = append(where, fmt.Sprintf("file %q", name))
 	}
 	return strings.Join(append(where, strings.Join(b.Problems, "; ")), ": ")
 }

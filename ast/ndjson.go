@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"reflect"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -71,11 +73,29 @@ func describe(err error) string {
 	var typ *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &typ):
-		return fmt.Sprintf("%s: a %s where a value like %s is wanted", typ.Field, typ.Value, typ.Type)
+		place := ""
+		if typ.Field != "" {
+			place = typ.Field + ": "
+		}
+		return fmt.Sprintf("%s%s is there, want %s", place, typ.Value, wanted(typ.Type.Kind()))
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "no complete JSON object"
 	default:
-		return err.Error()
+		return strings.TrimPrefix(err.Error(), "json: ")
+	}
+}
+
+// wanted is the JSON that is read into a kind of Go's values.
+func wanted(k reflect.Kind) string {
+	switch k {
+	case reflect.String:
+		return "a string"
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	case reflect.Slice:
+		return "an array"
+	default:
+		return "an object"
 	}
 }
 

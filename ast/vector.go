@@ -40,7 +40,8 @@ func (v *Vector) UnmarshalJSON(data []byte) error {
 	for len(rest) > 0 {
 		var element []byte
 		element, rest, _ = bytes.Cut(rest, []byte(","))
-		f, err := parseFloat(bytes.TrimSpace(element))
+		element = bytes.TrimSpace(element)
+		f, err := parseFloat(element)
 		if err != nil {
 			return fmt.Errorf("element %d of a vector is %.20s: want a number that fits 32 bits", len(numbers), element)
 		}

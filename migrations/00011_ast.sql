@@ -60,14 +60,26 @@ create table ast.embeddings (
 alter table ast.embeddings alter column vector set storage external;
 comment on table ast.embeddings is 'vectors of symbols, one for each model';
 
--- Relations and embeddings go with their file or symbol. Foreign keys would do the same and look up each of the
--- two hundred rows of a file besides, which is a third of the cost of a load.
+-- Not to be watched: every load touches it.
+create table ast.loaded (
+  file_id uuid primary key references ast.files on delete cascade,
+  digest  bytea not null,
+  load    text not null,
+  at      timestamptz not null default now()
+) with (fillfactor = 50);
+comment on table  ast.loaded is 'for each file the load that had it last';
+comment on column ast.loaded.digest is 'SHA-256 of all that the load said about the file: equal means there is nothing to do';
+
+-- Relations and embeddings go with their file or symbol, and with a symbol what was noted about the load of its
+-- file, so that the next load puts it back. Foreign keys would look up each of the two hundred rows of a file
+-- besides, which is a third of the cost of a load.
 -- Execute plans anew: a plan kept from one row would serve badly for all, and the other way round.
 create function ast.follow() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   execute 'delete from ast.relations where source in (select id from gone)';
   if tg_table_name = 'symbols' then
     execute 'delete from ast.embeddings where symbol_id in (select id from gone)';
+    execute 'delete from ast.loaded where file_id in (select file_id from gone)';
   end if;
   return null;
 end $$;
@@ -81,6 +93,7 @@ begin
     return null;
   end if;
   truncate ast.embeddings;
+  delete from ast.loaded;
   delete from ast.relations r where not exists (select from ast.files f where f.id = r.source);
   return null;
 end $$;
@@ -98,16 +111,6 @@ create trigger keep_identity before update of id, repository, path on ast.files 
 create trigger keep_identity before update of id, file_id, kind, qualified, ordinal on ast.symbols for each row
   when ((old.id, old.file_id, old.kind, old.qualified, old.ordinal) is distinct from (new.id, new.file_id, new.kind, new.qualified, new.ordinal))
   execute function ast.keep_identity();
-
--- Not to be watched: every load touches it.
-create table ast.loaded (
-  file_id uuid primary key references ast.files on delete cascade,
-  digest  bytea not null,
-  load    text not null,
-  at      timestamptz not null default now()
-) with (fillfactor = 50);
-comment on table  ast.loaded is 'for each file the load that had it last';
-comment on column ast.loaded.digest is 'SHA-256 of all that the load said about the file: equal means there is nothing to do';
 -- +goose StatementEnd
 
 -- +goose Down
