@@ -31,9 +31,11 @@ Exit status:
 Help for a verb: outflow VERB --help{{end}}
 `
 
+// Verbs are listed in the order in which a user meets them.
+func init() { cobra.EnableCommandSorting = false }
+
 // root is the command line: every verb, and the flags that all of them have.
 func (a *app) root() *cobra.Command {
-	cobra.EnableCommandSorting = false
 	root := &cobra.Command{
 		Use:   "outflow VERB",
 		Short: "Carries what changes in PostgreSQL into other stores",
