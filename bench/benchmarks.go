@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+
+	"github.com/outflow-db/outflow/internal/benches/backlog"
+	"github.com/outflow-db/outflow/internal/benches/drain"
+	"github.com/outflow-db/outflow/internal/benches/files"
+	"github.com/outflow-db/outflow/internal/benches/idle"
+	"github.com/outflow-db/outflow/internal/benches/lab"
+	"github.com/outflow-db/outflow/internal/benches/latency"
+	"github.com/outflow-db/outflow/internal/benches/memory"
+	"github.com/outflow-db/outflow/internal/benches/reach"
+	"github.com/outflow-db/outflow/internal/benches/recovery"
+)
+
+// benchmark is one of them. The names of its rows begin with its own.
+type benchmark struct {
+	name, about string
+	run         func(context.Context, *lab.Lab) ([]lab.Row, error)
+}
+
+var benchmarks = []benchmark{
+	{"drain", "an engine against a copy loop, into the read model", drain.Run},
+	{"latency", "commit to readable at 50 changes a second, against a synchronous writer", latency.Run},
+	{"files", "source files loaded and projected at the same time", files.Run},
+	{"backlog", "a million changes that wait", backlog.Run},
+	{"idle", "an engine that has nothing to do", idle.Run},
+	{"recovery", "a store that comes back after an outage", recovery.Run},
+	{"memory", "a hundred writes at once", memory.Run},
+	{"reach", "health checks and new connections", reach.Run},
+}

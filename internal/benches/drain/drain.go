@@ -1,0 +1,181 @@
+// Package drain measures how fast an engine empties a backlog into a real store, against a loop that copies the same
+// rows by hand: one SELECT of everything, batches of 1000, two writes in flight.
+//
+// Both write into the embedded read model in another database of the same server. The rate is taken between the
+// start of the first write and the end of the last.
+package drain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/outflow-db/outflow/ast"
+	"github.com/outflow-db/outflow/backends"
+	_ "github.com/outflow-db/outflow/backends/postgres" // the store
+	"github.com/outflow-db/outflow/examples/gosource/gosource"
+	"github.com/outflow-db/outflow/internal/benches/lab"
+	"github.com/outflow-db/outflow/jobs"
+	"github.com/outflow-db/outflow/outbox"
+)
+
+// rounds is how often both are measured.
+const rounds = 5
+
+// bench is one run.
+type bench struct {
+	*lab.Lab
+	pool    *pgxpool.Pool
+	records int
+}
+
+// result is one round of a contender.
+type result struct {
+	rate           float64 // records a second
+	flight         float64 // writes under way, mean
+	start          time.Duration
+	worker, server time.Duration // processor time
+}
+
+// Run measures.
+func Run(ctx context.Context, l *lab.Lab) ([]lab.Row, error) {
+	b := &bench{Lab: l}
+	n := l.Size(rounds, 1)
+	if err := b.setUp(ctx, n); err != nil {
+		return nil, err
+	}
+	var engine, loop []result
+	for i := range n {
+		turns := []func() error{b.turn(ctx, i, b.engine, &engine), b.turn(ctx, i, b.loop, &loop)}
+		for j := range turns {
+			if err := turns[(i+j)%2](); err != nil {
+				return nil, err
+			}
+		}
+		l.Say("round %d: engine %.0f/s, %.2f writes at once; loop %.0f/s, %.2f", i+1, engine[i].rate, engine[i].flight, loop[i].rate, loop[i].flight)
+	}
+	return rows(engine, loop), b.compare(ctx, n)
+}
+
+// turn is one round of a contender, on a calm server.
+func (b *bench) turn(ctx context.Context, round int, run func(context.Context, int) (result, error), into *[]result) func() error {
+	return func() error {
+		if err := b.Calm(ctx); err != nil {
+			return err
+		}
+		r, err := run(ctx, round)
+		*into = append(*into, r)
+		return err
+	}
+}
+
+// setUp registers a backend for each round and makes the backlog that all of them have.
+func (b *bench) setUp(ctx context.Context, rounds int) (err error) {
+	if b.pool, err = b.Database(ctx, "source", 2*rounds+12); err != nil {
+		return err
+	}
+	if _, err := b.Empty(ctx, "store", 1); err != nil {
+		return err
+	}
+	c := jobs.Config{Pool: b.pool, Kinds: []outbox.Kind{lab.SymbolKind}}
+	for i := range rounds {
+		c.Backends = append(c.Backends, b.gauge(name("engine", i)).Config(name("engine", i)))
+		c.Projections = append(c.Projections, lab.Symbols(name("engine", i)))
+	}
+	if err := b.Fill(ctx, c); err != nil {
+		return err
+	}
+	files := b.Files(ctx, 0, gosource.Options{NoEmbeddings: true})
+	loaded, err := ast.Load(ctx, b.pool, symbolsOnly(files, b.Size(100_000, 1000)), ast.Options{BatchRows: 1000})
+	if err != nil {
+		return err
+	}
+	b.records = int(loaded.Symbols.Inserted)
+	b.Say("%d symbols are waiting, in %d transactions", b.records, loaded.Batches)
+	if _, err := b.pool.Exec(ctx, "vacuum analyze"); err != nil {
+		return fmt.Errorf("vacuum: %w", err)
+	}
+	return nil
+}
+
+// symbolsOnly leaves out what is not copied, and ends when there are enough symbols.
+func symbolsOnly(files iter.Seq2[*ast.SourceFile, error], enough int) iter.Seq2[*ast.SourceFile, error] {
+	return func(yield func(*ast.SourceFile, error) bool) {
+		n := 0
+		for f, err := range files {
+			if f != nil {
+				f.Relations = nil
+				n += len(f.Symbols)
+			}
+			if !yield(f, err) || n >= enough {
+				return
+			}
+		}
+	}
+}
+
+func name(contender string, round int) string { return fmt.Sprintf("%s%d", contender, round) }
+
+// gauge is a read model in a schema of its own.
+func (b *bench) gauge(schema string) *lab.Gauge {
+	return &lab.Gauge{Behind: backends.Config{Type: "postgres", Settings: map[string]any{"url": b.Server.URL("store"), "schema": schema}}}
+}
+
+// engine drains the backlog of the round's backend.
+func (b *bench) engine(ctx context.Context, round int) (r result, err error) {
+	name := name("engine", round)
+	g := b.gauge(name)
+	c := jobs.Config{
+		Pool: b.pool, Kinds: []outbox.Kind{lab.SymbolKind},
+		Backends: []backends.Config{g.Config(name)}, Projections: []jobs.Projection{lab.Symbols(name)},
+	}
+	m, err := b.begin(g)
+	if err != nil {
+		return r, err
+	}
+	e, err := b.Start(ctx, c)
+	if err != nil {
+		return r, err
+	}
+	if err = g.Await(ctx, b.records); err == nil {
+		r, err = m.end()
+	}
+	return r, errors.Join(err, e.Stop())
+}
+
+// measurement is a contender's round under way.
+type measurement struct {
+	g     *lab.Gauge
+	meter *lab.Meter
+	begun time.Time
+}
+
+func (b *bench) begin(g *lab.Gauge) (*measurement, error) {
+	meter, err := b.Meter()
+	return &measurement{g, meter, time.Now()}, err
+}
+
+// end takes the rate between the first write and the last.
+func (m *measurement) end() (r result, err error) {
+	r.worker, r.server, err = m.meter.Read()
+	calls := m.g.Calls()
+	first, last := calls[0].Start, calls[0].End
+	for _, c := range calls {
+		r.rate += float64(c.Records)
+		r.flight += c.End.Sub(c.Start).Seconds()
+		if c.Start.Before(first) {
+			first = c.Start
+		}
+		if c.End.After(last) {
+			last = c.End
+		}
+	}
+	took := last.Sub(first).Seconds()
+	r.rate, r.flight = r.rate/took, r.flight/took
+	r.start = first.Sub(m.begun)
+	return r, err
+}

@@ -1,0 +1,149 @@
+package drain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/benches/lab"
+	"github.com/outflow-db/outflow/internal/projection"
+)
+
+// batchRecords is how many records the loop writes at once.
+const batchRecords = 1000
+
+// loop copies the rows as one would by hand. What it writes into is prepared before.
+func (b *bench) loop(ctx context.Context, round int) (r result, err error) {
+	name := name("loop", round)
+	g := b.gauge(name)
+	store, err := g.Open(ctx, name)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	target, layout, err := b.describe(ctx, store)
+	if err != nil {
+		return r, err
+	}
+	if err := store.Prepare(ctx, []backends.Target{target}); err != nil {
+		return r, err
+	}
+	m, err := b.begin(g)
+	if err != nil {
+		return r, err
+	}
+	if err := b.copy(ctx, store, target, layout); err != nil {
+		return r, err
+	}
+	return m.end()
+}
+
+// describe is the engine's own description of the projection.
+func (b *bench) describe(ctx context.Context, store backends.Backend) (t backends.Target, l backends.Layout, err error) {
+	p := lab.Symbols("")
+	t = backends.Target{Kind: p.Kind, Name: p.Target, Settings: p.Settings}
+	if t.Columns, _, err = projection.Describe(ctx, b.pool, p.Query); err != nil {
+		return t, l, err
+	}
+	l, err = store.Layout(t)
+	return t, l, err
+}
+
+// copy reads everything with one query and writes it with two writers.
+func (b *bench) copy(ctx context.Context, store backends.Backend, target backends.Target, layout backends.Layout) error {
+	group, ctx := errgroup.WithContext(ctx)
+	batches := make(chan []backends.Record, 1)
+	group.Go(func() error {
+		defer close(batches)
+		return b.read(ctx, layout, batches)
+	})
+	for range 2 {
+		group.Go(func() error {
+			for batch := range batches {
+				if err := write(ctx, store, target, batch); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// read makes batches of all rows.
+func (b *bench) read(ctx context.Context, layout backends.Layout, to chan<- []backends.Record) error {
+	rows, err := b.pool.Query(ctx, projection.SQL(lab.AllSymbols, layout), projection.Formats(layout), []string{})
+	if err != nil {
+		return fmt.Errorf("reading symbols: %w", err)
+	}
+	batch := make([]backends.Record, 0, batchRecords)
+	send := func() error {
+		select {
+		case to <- batch:
+			batch = make([]backends.Record, 0, batchRecords)
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for record, err := range projection.Read(rows, layout, 1) {
+		if err != nil {
+			return fmt.Errorf("reading symbols: %w", err)
+		}
+		if batch = append(batch, record); len(batch) == batchRecords {
+			if err := send(); err != nil {
+				return err
+			}
+		}
+	}
+	return send()
+}
+
+// write writes a batch and looks at every answer.
+func write(ctx context.Context, store backends.Backend, target backends.Target, batch []backends.Record) error {
+	results, err := store.Write(ctx, target, batch)
+	if err != nil {
+		return err
+	}
+	for i, r := range results {
+		if r.Outcome != backends.Applied {
+			return fmt.Errorf("record %s was not applied: %v", batch[i].Key, r.Err)
+		}
+	}
+	return nil
+}
+
+// compare fails if engine and loop left different records behind.
+func (b *bench) compare(ctx context.Context, rounds int) error {
+	for i := range rounds {
+		var held [2]map[string]backends.Digest
+		for j, contender := range []string{"engine", "loop"} {
+			store, err := b.gauge(name(contender, i)).Open(ctx, contender)
+			if err != nil {
+				return err
+			}
+			target, _, err := b.describe(ctx, store)
+			if err != nil {
+				return errors.Join(err, store.Close())
+			}
+			held[j] = map[string]backends.Digest{}
+			err = store.Scan(ctx, target, func(page []backends.Entry) error {
+				for _, e := range page {
+					held[j][e.Key] = e.Digest
+				}
+				return nil
+			})
+			if err := errors.Join(err, store.Close()); err != nil {
+				return err
+			}
+		}
+		if len(held[0]) != b.records || !maps.Equal(held[0], held[1]) {
+			return fmt.Errorf("round %d: the engine left %d records and the loop %d, or others: want the same %d", i+1, len(held[0]), len(held[1]), b.records)
+		}
+	}
+	return nil
+}
