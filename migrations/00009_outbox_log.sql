@@ -63,7 +63,7 @@ create table outbox.lanes (
   epoch    bigint not null default 0,
   version  bigint not null default 0,
   expires  timestamptz not null default '-infinity',
-  hold     boolean not null default false,
+  hold     timestamptz not null default '-infinity',
   saved_at timestamptz not null default clock_timestamp(),
   primary key (backend, lane),
   check ((target is null) = (after_tx is null) and (target is null) = (after_id is null))
@@ -72,7 +72,7 @@ comment on table  outbox.lanes is 'positions: one row per backend and range of k
 comment on column outbox.lanes.epoch is 'the token of the tenure: only who holds it may save';
 comment on column outbox.lanes.formers is 'owners that did not let go by themselves, until what they had in hand is suspect';
 comment on column outbox.lanes.version is 'versions up to this one may have been used for records';
-comment on column outbox.lanes.hold is 'asks the owner to finish its page and let go';
+comment on column outbox.lanes.hold is 'asks the owner to finish its page and let go, and others not to take the lane, until then';
 
 create table outbox.parked (
   backend  text not null references outbox.backends on delete cascade,

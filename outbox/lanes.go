@@ -38,7 +38,7 @@ func Pause(ctx context.Context, db DB, name, by, reason string) error {
 	if err != nil {
 		return fmt.Errorf("pausing backend %s: %w", name, err)
 	}
-	return nil
+	return known(ctx, db, name, "pausing")
 }
 
 // Resume lets the workers of a backend go on.
@@ -46,6 +46,19 @@ func Resume(ctx context.Context, db DB, name string) error {
 	_, err := db.Exec(ctx, `update outbox.backends set paused = null, paused_by = null, paused_at = null where name = $1`, name)
 	if err != nil {
 		return fmt.Errorf("resuming backend %s: %w", name, err)
+	}
+	return known(ctx, db, name, "resuming")
+}
+
+// known fails if there is no such backend.
+func known(ctx context.Context, db DB, name, doing string) error {
+	var found bool
+	err := db.QueryRow(ctx, `select exists (select from outbox.backends where name = $1)`, name).Scan(&found)
+	if err == nil && !found {
+		err = errors.New("no such backend")
+	}
+	if err != nil {
+		return fmt.Errorf("%s backend %s: %w", doing, name, err)
 	}
 	return nil
 }
@@ -110,14 +123,14 @@ func Split(ctx context.Context, db Beginner, backend string, lane, parts int) er
 	if parts < 2 || parts > 256 {
 		return fmt.Errorf("splitting lane %d of backend %s: %d parts, must be 2 to 256", lane, backend, parts)
 	}
-	if err := hold(ctx, db, backend, lane, true); err != nil {
-		return err
-	}
-	claim := Claim{Backend: backend, Lane: lane, Owner: "split", Lease: time.Minute, Zombie: 24 * time.Hour, force: true}
 	for {
-		t, err := Take(ctx, db, claim)
-		if err == nil && t != nil {
-			return t.split(ctx, db, parts)
+		err := hold(ctx, db, backend, lane, holdFor)
+		done := false
+		if err == nil {
+			done, err = split(ctx, db, backend, lane, parts)
+		}
+		if done {
+			return nil
 		}
 		if err == nil {
 			pause(ctx, 50*time.Millisecond)
@@ -125,13 +138,17 @@ func Split(ctx context.Context, db Beginner, backend string, lane, parts int) er
 		}
 		if err != nil {
 			return errors.Join(fmt.Errorf("splitting lane %d of backend %s: %w", lane, backend, err),
-				hold(context.WithoutCancel(ctx), db, backend, lane, false))
+				hold(context.WithoutCancel(ctx), db, backend, lane, 0))
 		}
 	}
 }
 
-func hold(ctx context.Context, db DB, backend string, lane int, on bool) error {
-	tag, err := db.Exec(ctx, `update outbox.lanes set hold = $3 where backend = $1 and lane = $2`, backend, lane, on)
+// holdFor is how long a lane stays on hold when whoever asked for it dies.
+const holdFor = time.Minute
+
+// hold asks for the lane to be let go of, for a time; none takes that back.
+func hold(ctx context.Context, db DB, backend string, lane int, d time.Duration) error {
+	tag, err := db.Exec(ctx, `update outbox.lanes set hold = clock_timestamp() + $3::interval where backend = $1 and lane = $2`, backend, lane, d)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = errors.New("no such lane")
 	}
@@ -141,30 +158,33 @@ func hold(ctx context.Context, db DB, backend string, lane int, on bool) error {
 	return nil
 }
 
-// split replaces the lane, which is held, by its parts. The first part keeps the lane's number.
-func (t *Tenure) split(ctx context.Context, db Beginner, parts int) error {
-	err := inTx(ctx, db, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `
-insert into outbox.lanes (backend, lane, lo, hi, position, target, after_tx, after_id, epoch, version)
-select l.backend, m.top + i, l.lo + (l.hi - l.lo) * i / $4, l.lo + (l.hi - l.lo) * (i + 1) / $4,
-       l.position, l.target, l.after_tx, l.after_id, l.epoch, l.version
-  from outbox.lanes l
- cross join (select max(x.lane) as top from outbox.lanes x where x.backend = $1) m
- cross join generate_series(1::bigint, $4::bigint - 1) i
- where l.backend = $1 and l.lane = $2 and l.epoch = $3`, t.Backend, t.Lane, t.Epoch, parts)
-		if err == nil && tag.RowsAffected() == 0 {
-			err = ErrLost
+// split replaces a lane by its parts, if nobody holds it. The first part keeps the lane's number; an owner that comes
+// back to it finds another epoch. What an owner that did not let go may have in hand becomes suspect when the parts
+// are taken.
+func split(ctx context.Context, db Beginner, backend string, lane, parts int) (done bool, err error) {
+	err = inTx(ctx, db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select from outbox.backends where name = $1 for no key update`, backend); err != nil {
+			return err // one split at a time gives numbers to new lanes
 		}
-		if err != nil {
+		tag, err := tx.Exec(ctx, `
+update outbox.lanes set owner = null, expires = '-infinity', hold = '-infinity', epoch = version + 1, version = version + 1,
+       formers = case when owner is null or owner = any(formers) then formers else formers || owner end
+ where backend = $1 and lane = $2 and (owner is null or expires < clock_timestamp())`, backend, lane)
+		if done = tag.RowsAffected() == 1; err != nil || !done {
 			return err
 		}
-		_, err = tx.Exec(ctx, `
-update outbox.lanes set hi = lo + (hi - lo) / $4::bigint, owner = null, expires = '-infinity', hold = false
- where backend = $1 and lane = $2 and epoch = $3`, t.Backend, t.Lane, t.Epoch, parts)
+		if _, err := tx.Exec(ctx, `
+insert into outbox.lanes (backend, lane, lo, hi, position, target, after_tx, after_id, formers, epoch, version)
+select l.backend, m.top + i, l.lo + (l.hi - l.lo) * i / $3, l.lo + (l.hi - l.lo) * (i + 1) / $3,
+       l.position, l.target, l.after_tx, l.after_id, l.formers, l.epoch, l.version
+  from outbox.lanes l
+ cross join (select max(x.lane) as top from outbox.lanes x where x.backend = $1) m
+ cross join generate_series(1::bigint, $3::bigint - 1) i
+ where l.backend = $1 and l.lane = $2`, backend, lane, parts); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `update outbox.lanes set hi = lo + (hi - lo) / $3::bigint where backend = $1 and lane = $2`, backend, lane, parts)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("splitting lane %d of backend %s: %w", t.Lane, t.Backend, err)
-	}
-	return nil
+	return done && err == nil, err
 }

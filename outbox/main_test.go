@@ -185,3 +185,6 @@ func (w world) blocked() {
 	w.Helper()
 	w.eventually(`select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`)
 }
+
+// contains says whether the error's text has the words.
+func contains(err error, words string) bool { return err != nil && strings.Contains(err.Error(), words) }

@@ -18,7 +18,7 @@ type Process struct {
 // Register makes the process known, before it takes a lane.
 func Register(ctx context.Context, db DB, p Process) error {
 	_, err := db.Exec(ctx, `insert into outbox.owners (owner, host, pid, started) values ($1, $2, $3, $4)
-on conflict (owner) do update set seen_at = clock_timestamp()`, p.Owner, p.Host, p.PID, p.Started)
+on conflict (owner) do update set seen_at = clock_timestamp(), gone_at = null`, p.Owner, p.Host, p.PID, p.Started)
 	if err != nil {
 		return fmt.Errorf("registering process %s: %w", p.Owner, err)
 	}

@@ -22,7 +22,7 @@ type RecordID struct{ Kind, Target, Key string }
 type Outcome struct {
 	Parked   []Parked   // refused since the last save
 	Unparked []RecordID // parked before, and written since the last save
-	Floor    int64      // versions given out from now on are above it
+	Floor    int64      // versions given out from now on are above it; below 2^53 minus a reserve
 }
 
 // saveSQL moves the position of the tenure's lane, renews the lease and reserves versions; parks and unparks
@@ -33,7 +33,7 @@ with s as (
          version = outbox.next_version(greatest(version, $9::bigint)) + $10::bigint,
          expires = clock_timestamp() + $4::interval, saved_at = clock_timestamp()
    where backend = $1 and lane = $2 and epoch = $3 and (` + markSQL + `) = $11
-  returning version, hold),
+  returning version, hold > clock_timestamp() as hold),
 p as (
   insert into outbox.parked as k (backend, kind, target, key, class, error, advice, version)
   select $1, u.* from s, unnest($12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::bigint[]) u
@@ -52,6 +52,10 @@ select version, hold from s`
 // The commit is not waited for: a crash of the database ends the tenure and only repeats what the save covered.
 func (t *Tenure) Save(ctx context.Context, db Beginner, pos Position, o Outcome) error {
 	begun := now()
+	if o.Floor >= versionBound {
+		return fmt.Errorf("saving the position of lane %d of backend %s: version %d is out of range: nothing of Outflow's is above %d",
+			t.Lane, t.Backend, o.Floor, int64(versionBound))
+	}
 	var target, tx *string
 	var id *int64
 	if !pos.Target.Zero() {
@@ -76,7 +80,7 @@ func (t *Tenure) Renew(ctx context.Context, db Beginner) error {
 	if err := t.lazily(ctx, db, `
 update outbox.lanes set expires = clock_timestamp() + $4::interval
  where backend = $1 and lane = $2 and epoch = $3 and (`+markSQL+`) = $5
-returning hold`, []any{t.Backend, t.Lane, t.Epoch, t.ttl, t.mark}, &hold); err != nil {
+returning hold > clock_timestamp()`, []any{t.Backend, t.Lane, t.Epoch, t.ttl, t.mark}, &hold); err != nil {
 		return fmt.Errorf("renewing lane %d of backend %s: %w", t.Lane, t.Backend, err)
 	}
 	t.saved(begun, 0, 0, hold)

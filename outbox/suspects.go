@@ -16,29 +16,50 @@ import (
 
 // suspectDelta makes everything suspect that the lane's former owners may have read but not saved. Their pages
 // were read in snapshots that saw their own lease, so before ours was committed: what is visible now, and not at
-// the position, contains them. That is why this is a transaction of its own, after the lane was taken.
+// the position, contains them. That is why this begins after the lane was taken. It may take long, so the lease is
+// renewed meanwhile; what it leaves undone the next owner does, because formers is cleared last.
 func (t *Tenure) suspectDelta(ctx context.Context, db Beginner, formers []string, zombie time.Duration) error {
-	err := inTx(ctx, db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `
-insert into outbox.suspects (backend, kind, keys, owner, due, pause, until)
-select $1, kind, array_agg(k order by k), f, clock_timestamp() + $4::interval, $4, clock_timestamp() + $5::interval
-  from (select kind, k, (row_number() over (partition by kind order by k) - 1) / 500 as part
-          from (select distinct g.kind, k
-                  from outbox.lanes l
-                  join outbox.log g on g.tx >= pg_snapshot_xmin(l.position) and (g.backend is null or g.backend = $1)
-                 cross join unnest(g.keys) k
-                 where l.backend = $1 and l.lane = $2 and not outbox.handled(g.tx, g.id, l)) d) p
- cross join unnest($3::text[]) f
- group by kind, part, f`, t.Backend, t.Lane, formers, t.ttl, zombie); err != nil {
-			return err
+	now, err := Now(ctx, db)
+	for pos := t.Start; err == nil && !pos.At.Equal(now); {
+		if pos, err = t.suspectPage(ctx, db, pos, now, formers, zombie); err == nil {
+			err = t.Renew(ctx, db)
 		}
-		_, err := tx.Exec(ctx, `update outbox.lanes set formers = '{}' where backend = $1 and lane = $2 and epoch = $3`, t.Backend, t.Lane, t.Epoch)
-		return err
-	})
+	}
+	if err == nil {
+		_, err = db.Exec(ctx, `update outbox.lanes set formers = '{}' where backend = $1 and lane = $2 and epoch = $3`, t.Backend, t.Lane, t.Epoch)
+	}
 	if err != nil {
 		return fmt.Errorf("suspecting what earlier owners of lane %d of backend %s had in hand: %w", t.Lane, t.Backend, err)
 	}
 	return nil
+}
+
+// suspectRows is how many rows of the log are looked through at a time, of up to 500 keys each.
+const suspectRows = 1000
+
+// suspectPage makes the keys of the next page suspect, and answers where it ends.
+func (t *Tenure) suspectPage(ctx context.Context, db DB, pos Position, now Snapshot, formers []string, zombie time.Duration) (Position, error) {
+	target := pos.Wants()
+	if target.Zero() {
+		target = now
+	}
+	found, err := db.Query(ctx, pageSQL, pageArgs(Position{At: pos.At, Target: target, After: pos.After}, suspectRows, t.Backend)...)
+	if err != nil {
+		return pos, err
+	}
+	rows, err := pgx.CollectRows(found, scanRow)
+	if err != nil {
+		return pos, err
+	}
+	page := Collect(pos, target, t.Range, rows, suspectRows)
+	for kind, keys := range page.Keys {
+		for _, former := range formers {
+			if err := Suspect(ctx, db, t.Backend, former, kind, keys, t.ttl, zombie); err != nil {
+				return pos, err
+			}
+		}
+	}
+	return page.Next, nil
 }
 
 // Suspect makes the keys of requests suspect whose outcome is unknown: they are logged again after pause, twice

@@ -14,6 +14,10 @@ import (
 // they follow, and far more pages than there can be.
 const versionsReserved = 1 << 16
 
+// versionBound is above every floor of versions: the versions that follow stay below 2^53, up to which every JSON
+// reader is exact. A higher one in a store is not Outflow's, and would stay in the lane's row for ever.
+const versionBound = 1<<53 - 1<<32
+
 // Tenure is the time in which one owner holds a lane. All its writes to the store fall within the lease: the
 // holder asks Live just before each send.
 type Tenure struct {
@@ -41,8 +45,6 @@ type Claim struct {
 	Owner   string        // the process, as registered with Register
 	Lease   time.Duration // how long without a renewal until others may take the lane
 	Zombie  time.Duration // for how long an earlier owner, whose end nobody saw, may still write; its keys are logged again meanwhile
-
-	force bool // also when the lane is on hold
 }
 
 // Take takes the lane if it is free: released, or its lease expired. It returns nil without an error when somebody
@@ -54,7 +56,7 @@ type Claim struct {
 func Take(ctx context.Context, db Beginner, c Claim) (*Tenure, error) {
 	begun := now()
 	t := &Tenure{Backend: c.Backend, Lane: c.Lane, Owner: c.Owner, ttl: c.Lease}
-	formers, err := t.seize(ctx, db, c.force)
+	formers, err := t.seize(ctx, db)
 	if err != nil || t.Epoch == 0 {
 		return nil, err
 	}
@@ -62,11 +64,12 @@ func Take(ctx context.Context, db Beginner, c Claim) (*Tenure, error) {
 	if len(formers) == 0 {
 		return t, nil
 	}
-	if err := t.suspectDelta(ctx, db, formers, c.Zombie); err != nil {
-		return nil, err
+	err = t.suspectDelta(ctx, db, formers, c.Zombie)
+	if errors.Is(err, ErrLost) {
+		return nil, nil // it stood still for so long that somebody else has the lane, and does it again
 	}
-	if !t.Live() {
-		return nil, nil // it took so long that the lease is over: whoever comes next does it again
+	if err != nil {
+		return nil, err
 	}
 	return t, nil
 }
@@ -77,14 +80,14 @@ update outbox.lanes l
        formers = case when l.owner is null or l.owner = any(l.formers) then l.formers else l.formers || l.owner end
   from (select outbox.next_version(o.version) as v
           from outbox.lanes o
-         where o.backend = $1 and o.lane = $2 and (not o.hold or $6) and (o.owner is null or o.expires < clock_timestamp())
+         where o.backend = $1 and o.lane = $2 and o.hold < clock_timestamp() and (o.owner is null or o.expires < clock_timestamp())
            for update skip locked) n
  where l.backend = $1 and l.lane = $2
 returning l.epoch, l.version, l.lo, l.hi, l.position::text, coalesce(l.target::text, ''), coalesce(l.after_tx::text, ''),
           coalesce(l.after_id, 0), l.formers`
 
 // seize takes the row. The epoch stays zero when the lane is not free.
-func (t *Tenure) seize(ctx context.Context, db Beginner, force bool) (formers []string, err error) {
+func (t *Tenure) seize(ctx context.Context, db Beginner) (formers []string, err error) {
 	if err := inTx(ctx, db, func(tx pgx.Tx) error {
 		if t.mark, err = alive(ctx, tx); err != nil {
 			return err
@@ -92,7 +95,7 @@ func (t *Tenure) seize(ctx context.Context, db Beginner, force bool) (formers []
 		var pos, target, after string
 		var id int64
 		var lo, hi int64
-		err := tx.QueryRow(ctx, seizeSQL, t.Backend, t.Lane, t.Owner, t.ttl, versionsReserved-1, force).
+		err := tx.QueryRow(ctx, seizeSQL, t.Backend, t.Lane, t.Owner, t.ttl, versionsReserved-1).
 			Scan(&t.Epoch, &t.reserved, &lo, &hi, &pos, &target, &after, &id, &formers)
 		if errors.Is(err, pgx.ErrNoRows) {
 			t.Epoch = 0

@@ -19,6 +19,8 @@ const (
 	flagRefresh = 1500 * time.Millisecond
 	napLong     = time.Second           // between two looks when nothing can be missed: the net under the notifications
 	napShort    = 50 * time.Millisecond // between two looks otherwise
+
+	flagLock = 0x6f7574626f78 // "outbox": the advisory lock of those who set the flag
 )
 
 // Waker tells readers of one process that something was committed. A NOTIFY in every transaction would cut the
@@ -93,11 +95,11 @@ func (w *Waker) Wake() {
 }
 
 // Sleep waits until look finds something to do, ctx ends, or the time is over. look answers the snapshot that it
-// looked in. It reports whether something was found.
+// looked in. It reports whether something was found. It looks at least once, and once more at the end.
 func (w *Waker) Sleep(ctx context.Context, most time.Duration, look func(context.Context) (found bool, at Snapshot, err error)) (bool, error) {
 	end := time.Now().Add(most)
 	for {
-		arrived, fence, err := w.arm(ctx)
+		a, err := w.arm(ctx)
 		if err != nil {
 			return false, err
 		}
@@ -105,12 +107,12 @@ func (w *Waker) Sleep(ctx context.Context, most time.Duration, look func(context
 		if found || err != nil {
 			return found, err
 		}
-		nap := min(Nap(at, fence), time.Until(end))
+		nap := min(Nap(at, a.fence, time.Until(a.until)), time.Until(end))
 		if nap <= 0 {
 			return false, nil
 		}
 		select {
-		case <-arrived:
+		case <-a.arrived:
 		case <-ctx.Done():
 			return false, ctx.Err()
 		case <-time.After(nap):
@@ -119,44 +121,63 @@ func (w *Waker) Sleep(ctx context.Context, most time.Duration, look func(context
 }
 
 // Nap is how long a reader may sleep that found nothing in the snapshot, when no writer with an id from fence on
-// can have missed the flag. A fence of zero means that there is no flag.
-func Nap(at Snapshot, fence uint64) time.Duration {
+// can have missed the flag, and the flag is set for a while yet. A fence of zero means that there is no flag.
+func Nap(at Snapshot, fence uint64, flag time.Duration) time.Duration {
 	if fence != 0 && at.Xmin() > fence {
-		return napLong
+		return min(max(flag, napShort), napLong)
 	}
 	return napShort
 }
 
-// arm sets the flag or prolongs it, and answers what to wait on and the fence; a fence of zero when polling.
-func (w *Waker) arm(ctx context.Context) (<-chan struct{}, uint64, error) {
+// armed is what a sleeper can rely on.
+type armed struct {
+	arrived <-chan struct{} // closed by the next notification
+	fence   uint64          // zero when polling
+	until   time.Time       // the flag is set until then
+}
+
+// arm sets the flag or prolongs it.
+func (w *Waker) arm(ctx context.Context) (armed, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	left := time.Until(w.setUntil)
-	if !w.listens || left > flagRefresh {
-		fence := w.fence
-		if !w.listens {
-			fence = 0
-		}
-		return w.arrived, fence, nil
+	if !w.listens {
+		return armed{arrived: w.arrived}, nil
 	}
-	begun := time.Now()
-	const set = `select setval('outbox.idle', greatest((select last_value from outbox.idle), (extract(epoch from clock_timestamp()) * 1000)::bigint + $1))`
-	if _, err := w.pool.Exec(ctx, set, flagAhead.Milliseconds()); err != nil {
-		return nil, 0, fmt.Errorf("setting the wake flag: %w", err)
+	if left := time.Until(w.setUntil); left <= flagRefresh {
+		begun := time.Now()
+		if err := w.setFlag(ctx); err != nil {
+			return armed{}, fmt.Errorf("setting the wake flag: %w", err)
+		}
+		if left <= 0 { // it had run out: writers may have missed it until now
+			if err := w.setFence(ctx); err != nil {
+				return armed{}, fmt.Errorf("fencing the wake flag: %w", err)
+			}
+		}
+		w.setUntil = begun.Add(flagAhead - flagMargin)
 	}
-	if left <= 0 { // it had run out: writers may have missed it until now
-		var text string
-		if err := w.pool.QueryRow(ctx, `select pg_current_xact_id()::text`).Scan(&text); err != nil {
-			return nil, 0, fmt.Errorf("fencing the wake flag: %w", err)
-		}
-		fence, err := parseXid(text)
-		if err != nil {
-			return nil, 0, err
-		}
+	return armed{w.arrived, w.fence, w.setUntil}, nil
+}
+
+// setFlag moves the flag. One process at a time does, so that it only moves forward. A crash that loses it ends
+// Listen as well.
+func (w *Waker) setFlag(ctx context.Context) error {
+	var b pgx.Batch
+	b.Queue(`select set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock($1)`, flagLock)
+	b.Queue(`select setval('outbox.idle', (extract(epoch from clock_timestamp()) * 1000)::bigint + $1)`, flagAhead.Milliseconds())
+	return w.pool.SendBatch(ctx, &b).Close()
+}
+
+// setFence takes a transaction id after the flag was set, in a transaction of its own.
+func (w *Waker) setFence(ctx context.Context) error {
+	var text string
+	if err := w.pool.QueryRow(ctx, `select pg_current_xact_id()::text`).Scan(&text); err != nil {
+		return err
+	}
+	fence, err := parseXid(text)
+	if err == nil {
 		w.fence = fence
 	}
-	w.setUntil = begun.Add(flagAhead - flagMargin)
-	return w.arrived, w.fence, nil
+	return err
 }
 
 // pause waits for d or for the end of ctx.
