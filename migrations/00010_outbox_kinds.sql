@@ -110,7 +110,7 @@ end $$;
 comment on function outbox.changed_all(text) is 'says that any key of the kind may have been written or deleted: for what triggers cannot see';
 
 create function outbox.token() returns text
-language sql volatile as $$ select pg_catalog.pg_current_xact_id_if_assigned()::text $$;
+language sql volatile as $$ select pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text $$;
 comment on function outbox.token() is 'what to wait for after this transaction has committed; null: it wrote nothing so far';
 
 -- Kinds and dependants -------------------------------------------------------------------------------------
@@ -219,8 +219,8 @@ begin
     return null;
   end if;
   if tg_op <> 'DELETE' then
-    strange := array(select distinct n.kind from outbox_new n
-                      where not exists (select from outbox.kinds k where k.kind = n.kind and k.records));
+    strange := array(select d.kind from (select distinct n.kind from outbox_new n) d
+                      where not exists (select from outbox.kinds k where k.kind = d.kind and k.records));
     if exists (select from outbox.kinds k where k.kind = any (strange)) then
       raise exception 'outbox.records: kind % has its records elsewhere', (select min(k.kind) from outbox.kinds k where k.kind = any (strange))
         using errcode = 'invalid_parameter_value';

@@ -189,7 +189,7 @@ comment on function outbox.has_missed(outbox.watches, outbox.watches, boolean) i
 -- cannot be told, every key. In an event trigger (at_once) nothing can have happened since the statement it follows.
 -- outbox.refreshing tells outbox.on_ddl that the DDL is ours.
 create function outbox.refresh_watch(rel regclass, at_once boolean) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set outbox.refreshing = 'on' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   w outbox.watches;
   was outbox.watches;
@@ -202,9 +202,11 @@ begin
       hint = 'key columns are unique, not null, and of type smallint, integer, bigint, oid, numeric, boolean, uuid, text, varchar, char(n), name, citext or a domain over these';
   end if;
   missed := was.members <> '{}' and outbox.has_missed(was, w, at_once);
+  perform set_config('outbox.refreshing', 'on', true);
   perform outbox.set_function(w);
   perform outbox.set_triggers(w);
   perform outbox.drop_triggers(w.kind, w.members);
+  perform set_config('outbox.refreshing', '', true);
   update outbox.kinds k set list = outbox.list_query(w) where k.kind = w.kind and k.list <> outbox.list_query(w);
   update outbox.watches x set key_columns = w.key_columns, members = w.members, shape = w.shape where x.rel = w.rel and was is distinct from w;
   if was.key_columns <> w.key_columns then
@@ -254,7 +256,7 @@ end $$;
 comment on function outbox.claim_kind(text, regclass) is 'internal: declares the kind of a watched table';
 
 create function outbox.watch(rel regclass, kind text default null, key_columns text[] default null, per_row boolean default null) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set outbox.refreshing = 'on' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   root regclass := outbox.watched_root(rel);
   was outbox.watches;
@@ -294,7 +296,7 @@ comment on function outbox.watch(regclass, text, text[], boolean) is
   'watches a table: its changes go into the log as changes of the kind (default: the table''s name), keyed by these columns (default, and {}: the primary key), by triggers for each statement or for each row (default: false). Again: makes the watch right for what the table is now; null then means: as it is';
 
 create function outbox.unwatch(rel regclass) returns boolean
-language plpgsql set search_path = pg_catalog, pg_temp set outbox.refreshing = 'on' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   kind text;
 begin
@@ -302,8 +304,10 @@ begin
   if kind is null then
     return false;
   end if;
+  perform set_config('outbox.refreshing', 'on', true);
   perform outbox.drop_triggers(kind, '{}');
   execute format('drop function if exists %s()', outbox.watch_function(kind));
+  perform set_config('outbox.refreshing', '', true);
   return true;
 end $$;
 comment on function outbox.unwatch(regclass) is 'takes the triggers off; the kind stays declared, and watching it again logs every key. False: it was not watched';

@@ -41,7 +41,7 @@ language sql volatile as $$
          pg_catalog.format('alter role %I bypassrls', current_user)
     from outbox.watches w, unnest(w.members) m where pg_catalog.row_security_active(m::oid)
   union all
-  select w.rel, k.kind, 'its list query fails: ' || q, case when w.rel is null then 'call outbox.kind again' else pg_catalog.format('select outbox.watch(%L)', w.rel) end
+  select w.rel, k.kind, 'its list query fails: ' || q, case when w.rel is null then pg_catalog.format('select outbox.drop_kind(%L)', k.kind) else pg_catalog.format('select outbox.watch(%L)', w.rel) end
     from outbox.kinds k left join outbox.watches w on w.kind = k.kind, outbox.check_query(k.list, false) q
    where q is not null and (w.rel is null or exists (select from pg_catalog.pg_class c where c.oid = w.rel))
   union all
