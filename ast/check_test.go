@@ -142,7 +142,7 @@ func TestWords(t *testing.T) {
 func TestCheckAnything(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		check(anyFile().Draw(t, "any"), map[string]int{})
+		_, _ = check(anyFile().Draw(t, "any"), map[string]int{})
 		a, b := goodFile("a.go").Draw(t, "a"), goodFile("a.go").Draw(t, "b")
 		ca, bad := check(a, map[string]int{})
 		if bad != nil {

@@ -3,6 +3,7 @@ package ast
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -119,8 +120,7 @@ func (t *transaction) stage(ctx context.Context, m table, files []*prepared) (in
 
 // merge deletes what vanished, children first, then updates and inserts, parents first.
 func (t *transaction) merge(ctx context.Context, files []*prepared, staged []int64) error {
-	for i := len(tables) - 1; i >= 0; i-- {
-		m := tables[i]
+	for _, m := range slices.Backward(tables) {
 		n, err := t.apply(ctx, m.delete(), files)
 		if err != nil {
 			return fmt.Errorf("deleting from %s: %w", m.name, err)

@@ -81,7 +81,7 @@ func (r Ref) String() string {
 
 // BadFile says why a file was not loaded: every problem that was found in it. A source of files yields it
 // as an error for a file that it cannot give; the load then goes on with the next one.
-type BadFile struct {
+type BadFile struct { //nolint:errname // it is a result as often as an error
 	Line       int // where it stands in the input; 0: not known
 	Repository string
 	Path       string

@@ -107,8 +107,8 @@ func TestReaderFails(t *testing.T) {
 func TestReadingStops(t *testing.T) {
 	t.Parallel()
 	n := 0
-	for range ReadNDJSON(strings.NewReader("{}\n{}\n{}\n")) {
-		if n++; n == 2 {
+	for _, err := range ReadNDJSON(strings.NewReader("{}\n{}\n{}\n")) {
+		if n++; n == 2 || err != nil {
 			break
 		}
 	}

@@ -104,12 +104,12 @@ func classOf(r rune) class {
 func joined(runes []rune, i int, before class) bool {
 	now := classOf(runes[i])
 	switch {
-	case before == none || now == none:
+	case now == none:
 		return false
-	case now == before && now == upper:
-		return i+1 == len(runes) || classOf(runes[i+1]) != lower
 	case before == upper && now == lower:
 		return true
+	case now == upper && i+1 < len(runes) && classOf(runes[i+1]) == lower:
+		return false // the next word begins
 	}
 	return now == before
 }
