@@ -2,9 +2,11 @@ package backendtest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,6 +24,7 @@ type bench struct {
 	target  backends.Target
 	layout  backends.Layout
 	pool    *pgxpool.Pool
+	schema  string
 	query   string
 	want    map[string]backends.Entry
 }
@@ -49,9 +52,10 @@ func unprepared(t testing.TB, s Suite, shape Shape, b backends.Backend) *bench {
 		}
 	})
 	settings, _ := s.settings(shape)
-	x := &bench{TB: t, suite: s, backend: b, pool: s.Source(t), want: map[string]backends.Entry{}}
+	x := &bench{TB: t, suite: s, backend: b, pool: s.source, want: map[string]backends.Entry{}}
+	x.schema = "case_" + strings.ToLower(rand.Text())
 	x.sql(tables())
-	x.query = shapes[shape]
+	x.query = x.ours(shapes[shape])
 	columns, _, err := projection.Describe(t.Context(), x.pool, x.query)
 	if err != nil {
 		t.Fatal(err)
@@ -63,9 +67,12 @@ func unprepared(t testing.TB, s Suite, shape Shape, b backends.Backend) *bench {
 	return x
 }
 
+// ours puts the case's schema in place of @.
+func (x *bench) ours(sql string) string { return strings.ReplaceAll(sql, "@", x.schema) }
+
 func (x *bench) sql(sql string, args ...any) {
 	x.Helper()
-	if _, err := x.pool.Exec(x.Context(), sql, args...); err != nil {
+	if _, err := x.pool.Exec(x.Context(), x.ours(sql), args...); err != nil {
 		x.Fatalf("%.100s: %v", sql, err)
 	}
 }
@@ -73,7 +80,7 @@ func (x *bench) sql(sql string, args ...any) {
 // put writes rows of table item; the content follows from the key and the seed.
 func (x *bench) put(seed int, keys ...string) {
 	x.Helper()
-	x.sql(`insert into item select k, 'name ' || seed, seed, md5(k || seed), array[seed, 1, -1, octet_length(k)]::real[],
+	x.sql(`insert into @.item select k, 'name ' || seed, seed, md5(k || seed), array[seed, 1, -1, octet_length(k)]::real[],
 	              'a' || length(k), 'b' || seed, 'calls' from unnest($1::text[]) k, (select $2::int) s(seed)
 	       on conflict (key) do update set (name, n, note, embedding, src, dst, typ) =
 	              (excluded.name, excluded.n, excluded.note, excluded.embedding, excluded.src, excluded.dst, excluded.typ)`, keys, seed)

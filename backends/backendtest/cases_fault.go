@@ -8,7 +8,7 @@ import (
 )
 
 // faulty is a bench whose connections go through a proxy, with something written.
-func faulty(t *testing.T, s Suite) (*bench, *proxy) {
+func faulty(t testing.TB, s Suite) (*bench, *proxy) {
 	t.Helper()
 	p := newProxy(t, s.Address)
 	x := benchOf(t, s, s.Base, s.Through(t, p.address()))
@@ -17,7 +17,7 @@ func faulty(t *testing.T, s Suite) (*bench, *proxy) {
 }
 
 // A write whose answer is lost is of class Unknown, and right when sent again.
-func testLostAnswer(t *testing.T, s Suite) {
+func testLostAnswer(t testing.TB, s Suite) {
 	x, p := faulty(t, s)
 	records := append(x.state(8, 2, "a", "d"), gone(8, "b")...)
 	x.unknown(p, records, func() context.Context {
@@ -29,7 +29,7 @@ func testLostAnswer(t *testing.T, s Suite) {
 }
 
 // A store that does not answer does not hold a call beyond its context; the write may still be applied.
-func testSilentStore(t *testing.T, s Suite) {
+func testSilentStore(t testing.TB, s Suite) {
 	x, p := faulty(t, s)
 	records := x.state(8, 2, "a", "d")
 	x.unknown(p, records, func() context.Context {
@@ -74,7 +74,7 @@ func (x *bench) again(records []backends.Record) {
 
 // Cut connections are found out and made anew; while the store cannot be reached, errors say that this
 // will pass.
-func testCutConnections(t *testing.T, s Suite) {
+func testCutConnections(t testing.TB, s Suite) {
 	x, p := faulty(t, s)
 	p.refuse()
 	for range 3 {

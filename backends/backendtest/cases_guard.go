@@ -21,7 +21,7 @@ func (x *bench) stale(stored int64, records ...backends.Record) {
 }
 
 // A write or delete of an older version is refused and changes nothing; one of the same version is not.
-func testStale(t *testing.T, s Suite) {
+func testStale(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	if !x.backend.Features().Guarded {
 		t.Skip("the store does not promise to refuse older versions")
@@ -36,7 +36,7 @@ func testStale(t *testing.T, s Suite) {
 }
 
 // After a delete, a late write of an older version is refused too, even of a key that never was.
-func testTombstones(t *testing.T, s Suite) {
+func testTombstones(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	if !x.backend.Features().Tombstones {
 		t.Skip("the store does not promise to remember deletes")
@@ -53,7 +53,7 @@ func testTombstones(t *testing.T, s Suite) {
 
 // Whatever sequence of writes, deletes and late replays comes, the store holds what a map with a version
 // guard holds.
-func testModel(t *testing.T, s Suite) {
+func testModel(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	f := x.backend.Features()
 	keys := []string{"k1", "k2", "k3", "k4"}
@@ -119,7 +119,7 @@ func (m *model) step(rt *rapid.T, x *bench, keys []string, contents [][]backends
 }
 
 // Many versions of the same keys, written at once: the highest stays.
-func testConcurrentVersions(t *testing.T, s Suite) {
+func testConcurrentVersions(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	if !x.backend.Features().Guarded {
 		t.Skip("the store does not promise to refuse older versions")

@@ -22,7 +22,7 @@ func unusualKeys() []string {
 }
 
 // Keys that look alike stay apart; each is found, replaced and deleted by itself.
-func testKeys(t *testing.T, s Suite) {
+func testKeys(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	keys := unusualKeys()
 	x.write(x.state(7, 1, keys...))

@@ -10,7 +10,7 @@ import (
 )
 
 // Prepare again, also with a target more, keeps what is there.
-func testPrepareAgain(t *testing.T, s Suite) {
+func testPrepareAgain(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	x.write(x.state(7, 1, "a", "b"))
 	more := x.target
@@ -28,7 +28,7 @@ func testPrepareAgain(t *testing.T, s Suite) {
 }
 
 // Prepare may run in several places at once.
-func testPrepareConcurrently(t *testing.T, s Suite) {
+func testPrepareConcurrently(t testing.TB, s Suite) {
 	x := unprepared(t, s, s.Base, s.Open(t))
 	var all sync.WaitGroup
 	for range 4 {
@@ -44,7 +44,7 @@ func testPrepareConcurrently(t *testing.T, s Suite) {
 }
 
 // Writers of different keys, scans, lookups and health checks do not disturb each other.
-func testConcurrentUse(t *testing.T, s Suite) {
+func testConcurrentUse(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	var all sync.WaitGroup
 	for w := range 4 {
@@ -85,7 +85,7 @@ func (x *bench) readAround() {
 }
 
 // A cancelled call ends, with an error if it did not succeed, and spoils nothing for later ones.
-func testCancelled(t *testing.T, s Suite) {
+func testCancelled(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	records := x.state(7, 1, x.many(500)...)
 	for i := range 10 {
@@ -112,7 +112,7 @@ func testCancelled(t *testing.T, s Suite) {
 }
 
 // A target that was not prepared is an error of class Schema, until it is.
-func testMissingTarget(t *testing.T, s Suite) {
+func testMissingTarget(t testing.TB, s Suite) {
 	x := unprepared(t, s, s.Base, s.Open(t))
 	_, err := x.backend.Write(t.Context(), x.target, x.state(7, 1, "a"))
 	x.class(err, backends.Schema)
@@ -128,7 +128,7 @@ func testMissingTarget(t *testing.T, s Suite) {
 }
 
 // A store that is there is healthy, before and after Prepare.
-func testHealth(t *testing.T, s Suite) {
+func testHealth(t testing.TB, s Suite) {
 	x := unprepared(t, s, s.Base, s.Open(t))
 	for range 2 {
 		if err := x.backend.Health(t.Context()); err != nil {
@@ -141,12 +141,12 @@ func testHealth(t *testing.T, s Suite) {
 }
 
 // Wrong credentials are an error of class Denied, whatever is called.
-func testDenied(t *testing.T, s Suite) { unusable(t, s, s.Denied(t), backends.Denied) }
+func testDenied(t testing.TB, s Suite) { unusable(t, s, s.Denied(t), backends.Denied) }
 
 // A store that is not there is an error of class Transient: it may come back.
-func testUnreachable(t *testing.T, s Suite) { unusable(t, s, s.Unreachable(t), backends.Transient) }
+func testUnreachable(t testing.TB, s Suite) { unusable(t, s, s.Unreachable(t), backends.Transient) }
 
-func unusable(t *testing.T, s Suite, b backends.Backend, class backends.Class) {
+func unusable(t testing.TB, s Suite, b backends.Backend, class backends.Class) {
 	t.Helper()
 	x := unprepared(t, s, s.Base, b)
 	for name, call := range x.calls() {
@@ -178,7 +178,7 @@ func (x *bench) calls() map[string]func() error {
 }
 
 // After Close, calls fail and do not hang or panic; Close may be called again.
-func testClosed(t *testing.T, s Suite) {
+func testClosed(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	x.write(x.state(7, 1, "a"))
 	if err := x.backend.Close(); err != nil {

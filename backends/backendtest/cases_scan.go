@@ -17,7 +17,7 @@ func (x *bench) many(n int) []string {
 }
 
 // Scan reports every live entry once and no deleted one, over many pages.
-func testScan(t *testing.T, s Suite) {
+func testScan(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	x.check("nothing")
 	keys := x.many(3500)
@@ -28,7 +28,7 @@ func testScan(t *testing.T, s Suite) {
 }
 
 // A record that does not change during a scan is reported exactly once, whatever happens to the others.
-func testScanWhileWriting(t *testing.T, s Suite) {
+func testScanWhileWriting(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	keys := x.many(3000)
 	x.write(x.state(7, 1, keys...))
@@ -58,7 +58,7 @@ func testScanWhileWriting(t *testing.T, s Suite) {
 }
 
 // An error of fn ends the scan and comes back as it is.
-func testScanStops(t *testing.T, s Suite) {
+func testScanStops(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	x.write(x.state(7, 1, x.many(2500)...))
 	x.refresh()
@@ -74,7 +74,7 @@ func testScanStops(t *testing.T, s Suite) {
 }
 
 // Lookup tells the newest state of what is there, and nothing of what is not.
-func testLookup(t *testing.T, s Suite) {
+func testLookup(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	x.write(x.state(7, 1, "a", "b", "c"))
 	x.write(gone(8, "b"))
@@ -86,7 +86,7 @@ func testLookup(t *testing.T, s Suite) {
 }
 
 // A content that was changed behind the backend's back has another digest.
-func testTampered(t *testing.T, s Suite) {
+func testTampered(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	if !x.backend.Features().Recomputed {
 		t.Skip("the store does not promise to recompute digests")

@@ -10,11 +10,12 @@ import (
 // tables makes the suite's tables in the source.
 func tables() string {
 	var b strings.Builder
-	b.WriteString(`create table item (key text primary key, name text, n bigint, note text, embedding real[], src text, dst text, typ text);
-		create type mood as enum ('sad', 'so so', 'it''s "great"');
-		create type pair as (a int, b text);
-		create domain positive as int check (value > 0);
-		create table kind (id int primary key`)
+	b.WriteString(`create schema @;
+		create table @.item (key text primary key, name text, n bigint, note text, embedding real[], src text, dst text, typ text);
+		create type @.mood as enum ('sad', 'so so', 'it''s "great"');
+		create type @.pair as (a int, b text);
+		create domain @.positive as int check (value > 0);
+		create table @.kind (id int primary key`)
 	for _, v := range values {
 		fmt.Fprintf(&b, ", %s %s", v.name, v.typ)
 	}
@@ -55,9 +56,9 @@ var values = []struct {
 	{"c_ints", "int[]", []string{"'{}'", "'{1,null,3}'", "'{{1,2},{3,4}}'", "'[-1:1]={1,2,3}'"}},
 	{"c_texts", "text[]", []string{"'{}'", `'{"", "null", null, "a,b", "\"", "\\", "{}"}'`}},
 	{"c_reals", "real[]", []string{"'{}'", "'{0.1,-0,NaN,Infinity}'", "array_fill(0.5::real, array[1500])"}},
-	{"c_enum", "mood", []string{"'sad'", "'so so'", `'it''s "great"'`}},
-	{"c_domain", "positive", []string{"1"}},
-	{"c_composite", "pair", []string{`row(1, 'x,"y"')`, "row(null, null)"}},
+	{"c_enum", "@.mood", []string{"'sad'", "'so so'", `'it''s "great"'`}},
+	{"c_domain", "@.positive", []string{"1"}},
+	{"c_composite", "@.pair", []string{`row(1, 'x,"y"')`, "row(null, null)"}},
 	{"c_int4range", "int4range", []string{"'empty'", "'[1,5)'", "'(,)'"}},
 	{"c_tstzrange", "tstzrange", []string{"'[2024-01-01Z,infinity)'"}},
 	{"c_inet", "inet", []string{"'192.168.0.1/24'", "'::1'", "'10.0.0.1'"}},
@@ -90,14 +91,14 @@ func texts() []string {
 }
 
 // Every value of every type can be a column: it is stored, and what comes back is what was written.
-func testTypes(t *testing.T, s Suite) {
+func testTypes(t testing.TB, s Suite) {
 	x := benchOf(t, s, Types, s.Open(t))
-	x.sql("insert into kind (id) values (0)")
+	x.sql("insert into @.kind (id) values (0)")
 	keys := []string{"0"}
 	for _, v := range values {
 		for _, value := range v.values {
 			key := len(keys)
-			x.sql(fmt.Sprintf("insert into kind (id, %s) values (%d, %s)", v.name, key, value))
+			x.sql(fmt.Sprintf("insert into @.kind (id, %s) values (%d, %s)", v.name, key, value))
 			keys = append(keys, fmt.Sprint(key))
 		}
 	}

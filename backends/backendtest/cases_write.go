@@ -9,7 +9,7 @@ import (
 )
 
 // Writing a record twice leaves the store as writing it once.
-func testReplay(t *testing.T, s Suite) {
+func testReplay(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	records := x.state(7, 1, "a", "b", "c")
 	for range 3 {
@@ -19,7 +19,7 @@ func testReplay(t *testing.T, s Suite) {
 }
 
 // A newer version replaces the older one.
-func testUpdate(t *testing.T, s Suite) {
+func testUpdate(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	x.write(x.state(7, 1, "a", "b"))
 	x.write(x.state(8, 2, "b", "c"))
@@ -29,7 +29,7 @@ func testUpdate(t *testing.T, s Suite) {
 }
 
 // A deleted record is gone, whether it was there or not, and can come back.
-func testDelete(t *testing.T, s Suite) {
+func testDelete(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	x.write(x.state(7, 1, "a", "b"))
 	x.write(gone(8, "a", "never"))
@@ -42,7 +42,7 @@ func testDelete(t *testing.T, s Suite) {
 }
 
 // Answers come in the order of the records, which is not that of the keys, and writes and deletes mix.
-func testOrderOfAnswers(t *testing.T, s Suite) {
+func testOrderOfAnswers(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	x.write(x.state(20, 1, "m", "b"))
 	mixed := []backends.Record{x.state(30, 2, "z")[0], gone(5, "m")[0], gone(30, "b")[0], x.state(30, 3, "a")[0]}
@@ -62,7 +62,7 @@ func testOrderOfAnswers(t *testing.T, s Suite) {
 }
 
 // One record that the store refuses for good does not keep the others of its batch out; mended, it is taken.
-func testPoison(t *testing.T, s Suite) {
+func testPoison(t testing.TB, s Suite) {
 	x := benchOf(t, s, s.PoisonShape, s.Open(t))
 	records := x.state(7, 1, "a", "b", "c", "d", "e", "f", "g")
 	good := records[4]
@@ -87,7 +87,7 @@ func testPoison(t *testing.T, s Suite) {
 }
 
 // A batch larger than the store takes is written in parts; one just as large as it says is taken whole.
-func testLargeBatch(t *testing.T, s Suite) {
+func testLargeBatch(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	n := x.backend.Features().MaxRecords
 	if n == 0 || n > 5000 {
@@ -110,20 +110,20 @@ func testLargeBatch(t *testing.T, s Suite) {
 }
 
 // Empty values are kept as such, and huge ones whole.
-func testSizes(t *testing.T, s Suite) {
+func testSizes(t testing.TB, s Suite) {
 	x := newBench(t, s)
 	x.put(1, "empty", "huge", "wide", "null")
-	x.sql("update item set name = '', note = '' where key = 'empty'")
-	x.sql("update item set name = null, n = null, note = null where key = 'null'")
-	x.sql("update item set note = (select string_agg(md5(i::text), ' ') from generate_series(1, $1 / 33) i) where key = 'huge'", s.HugeValue)
-	x.sql("update item set note = $1 where key = 'wide'", strings.Repeat("ünï🚀", s.HugeValue/16))
+	x.sql("update @.item set name = '', note = '' where key = 'empty'")
+	x.sql("update @.item set name = null, n = null, note = null where key = 'null'")
+	x.sql("update @.item set note = (select string_agg(md5(i::text), ' ') from generate_series(1, $1 / 33) i) where key = 'huge'", s.HugeValue)
+	x.sql("update @.item set note = $1 where key = 'wide'", strings.Repeat("ünï🚀", s.HugeValue/16))
 	x.write(x.read(7, "empty", "huge", "wide", "null"))
 	x.check()
 }
 
 // A shape's records are kept, replaced, and deleted by their key alone.
-func shapeTest(shape Shape) func(*testing.T, Suite) {
-	return func(t *testing.T, s Suite) {
+func shapeTest(shape Shape) func(testing.TB, Suite) {
+	return func(t testing.TB, s Suite) {
 		x := benchOf(t, s, shape, s.Open(t))
 		x.write(x.state(7, 1, "a", "b", "c"))
 		x.check()

@@ -16,8 +16,9 @@ type Suite struct {
 	// suite closes it; what was made in the store is for Open's own cleanup.
 	Open func(t testing.TB) backends.Backend
 
-	// Source is an empty PostgreSQL database, in which the suite makes tables.
+	// Source is a PostgreSQL database, in which the suite makes schemas of its own.
 	Source func(t testing.TB) *pgxpool.Pool
+	source *pgxpool.Pool
 
 	// Settings are the settings of a target of a shape, and whether the store serves such targets. Nil: it
 	// serves all of them without settings.
@@ -60,23 +61,18 @@ const (
 	Types  Shape = "types"  // a column of every type of PostgreSQL
 )
 
-// shapes are the queries of the projections.
+// shapes are the queries of the projections; @ is the case's schema.
 var shapes = map[Shape]string{
-	Plain:  `select key, name, n, note from item where key = any($1)`,
-	Vector: `select key, name, embedding from item where key = any($1)`,
-	Edge:   `select key, src, dst, typ, n from item where key = any($1)`,
-	Types:  `select id as key, kind.* from kind where id::text = any($1)`,
+	Plain:  `select key, name, n, note from @.item where key = any($1)`,
+	Vector: `select key, name, embedding from @.item where key = any($1)`,
+	Edge:   `select key, src, dst, typ, n from @.item where key = any($1)`,
+	Types:  `select id as key, k.* from @.kind k where id::text = any($1)`,
 }
 
 // Run runs the suite, as subtests of t that run in parallel.
 func Run(t *testing.T, s Suite) {
 	t.Helper()
-	if s.Base == "" {
-		s.Base = Plain
-	}
-	if s.HugeValue == 0 {
-		s.HugeValue = 4 << 20
-	}
+	s = s.complete(t)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -88,12 +84,27 @@ func Run(t *testing.T, s Suite) {
 	}
 }
 
-// cases are the promises, one each.
-var cases = []struct {
+// complete fills in what was left to us.
+func (s Suite) complete(t testing.TB) Suite {
+	t.Helper()
+	if s.Base == "" {
+		s.Base = Plain
+	}
+	if s.HugeValue == 0 {
+		s.HugeValue = 4 << 20
+	}
+	s.source = s.Source(t)
+	return s
+}
+
+// A testcase is a promise, and what a suite may lack to test it.
+type testcase struct {
 	name   string
 	unless func(Suite) bool
-	run    func(*testing.T, Suite)
-}{
+	run    func(testing.TB, Suite)
+}
+
+var cases = []testcase{
 	{"replay", nil, testReplay},
 	{"update", nil, testUpdate},
 	{"delete", nil, testDelete},

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"net/url"
 	"testing"
 
@@ -61,10 +62,11 @@ var shapeSettings = map[backendtest.Shape]map[string]any{
 // The backend keeps its promises, in a database of its own, with a role that may do no more than it needs.
 func TestConformance(t *testing.T) {
 	t.Parallel()
+	address := role(t)
 	backendtest.Run(t, backendtest.Suite{
 		Source: pgtest.Empty,
 		Open: func(t testing.TB) backends.Backend {
-			return store(t, map[string]any{"url": role(t).String()})
+			return store(t, map[string]any{"url": address.String(), "schema": "Store " + rand.Text()})
 		},
 		Settings: func(shape backendtest.Shape) (map[string]any, bool) { return shapeSettings[shape], true },
 		Poison: func(r backends.Record) backends.Record {
@@ -72,14 +74,14 @@ func TestConformance(t *testing.T) {
 			return r
 		},
 		PoisonShape: backendtest.Vector,
-		Address:     serverAddress(t),
-		Through: func(t testing.TB, address string) backends.Backend {
-			u := role(t)
-			u.Host = address
-			return store(t, map[string]any{"url": u.String()})
+		Address:     address.Host,
+		Through: func(t testing.TB, proxy string) backends.Backend {
+			through := *address
+			through.Host = proxy
+			return store(t, map[string]any{"url": through.String(), "schema": "Store " + rand.Text()})
 		},
 		Denied: func(t testing.TB) backends.Backend {
-			return store(t, map[string]any{"url": role(t).String(), "password": "wrong"})
+			return store(t, map[string]any{"url": address.String(), "password": "wrong"})
 		},
 		Unreachable: func(t testing.TB) backends.Backend {
 			return store(t, map[string]any{"url": "postgres://nobody@127.0.0.1:1/none"})
@@ -93,13 +95,4 @@ func TestConformance(t *testing.T) {
 			exec(t, p.pool, "update "+m.table+" set body = body || '{\"name\": \"other\"}' where key = $1", key)
 		},
 	})
-}
-
-func serverAddress(t testing.TB) string {
-	t.Helper()
-	u, err := url.Parse(pgtest.URL(t, pgtest.Empty(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Host
 }
