@@ -33,6 +33,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if err != nil && ctx.Err() != nil && !errors.Is(err, errDiffers) {
 		err = ctx.Err() // what failed did so because it was interrupted
 	}
+	if ctx.Err() != nil && a.width != nil {
+		fmt.Fprintln(a.err) // the terminal has written ^C
+	}
 	if message := complaint(err); message != "" {
 		fmt.Fprintln(a.err, message)
 	}
