@@ -36,13 +36,14 @@ func random() float64 { return rand.Float64() } //nolint:gosec // jitter needs n
 // verdict is what to do with records whose write failed.
 type verdict int
 
+// The verdicts, the gravest last.
 const (
 	again  verdict = iota // the same records once more, after a pause
 	fewer                 // once more, in halves, after a pause
-	park                  // the record is parked
+	doubts                // once more, and suspect until it is certain
 	mend                  // prepare the target again, once, then as stop
 	stop                  // the backend pauses
-	doubts                // once more, and suspect until it is certain
+	park                  // the record is parked
 )
 
 // judge is the behaviour of each class of errors.

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,28 +14,33 @@ import (
 type batchWrite struct {
 	w      *writer
 	plan   *plan
-	began  time.Time // of the first of the failures in a row
-	tries  int       // failures in a row
-	mended bool      // the targets were prepared again
+	began  time.Time            // of the first of the failures in a row
+	tries  int                  // failures in a row
+	mended bool                 // the targets were prepared again
+	raised int                  // versions were raised so often in a row
+	doubts map[string]time.Time // when keys were made suspect
 }
 
 // run writes the batch. Records that did not make it are tried again, in smaller batches if the store asks for less.
 func (b *batchWrite) run(ctx context.Context, batch []backends.Record) error {
-	for size := len(batch); len(batch) > 0; {
-		head, tail := batch[:min(size, len(batch))], batch[min(size, len(batch)):]
+	pace := &b.w.s.pace
+	for len(batch) > 0 {
+		n := min(pace.size(), len(batch))
+		head, tail := batch[:n], batch[n:]
 		left, failure, err := b.once(ctx, head)
 		if err != nil {
 			return err
 		}
-		if len(left) < len(head) || failure == nil {
-			b.tries, b.began = 0, time.Now()
+		if len(left) < n {
+			b.tries, b.raised, b.began = 0, 0, time.Now()
 		}
 		batch = append(left[:len(left):len(left)], tail...)
 		if failure == nil {
+			pace.took(n)
 			continue
 		}
 		if judge(failure.Class) == fewer {
-			size = max(size/2, 1)
+			pace.overloaded(n)
 		}
 		if err := b.rest(ctx, failure); err != nil {
 			return err
@@ -43,76 +49,91 @@ func (b *batchWrite) run(ctx context.Context, batch []backends.Record) error {
 	return nil
 }
 
-// once sends records and sorts the answers. It answers the records to send again and why, if any failed in a way
-// that a pause may help.
+// once sends records and sorts the answers. It answers the records to send again and, if any failed in a way that a
+// pause may help, why: the gravest reason.
 func (b *batchWrite) once(ctx context.Context, records []backends.Record) (left []backends.Record, failure *backends.Error, err error) {
-	if !b.w.t.Live() {
-		return nil, nil, lostf(b.w.t)
+	results, werr := backends.WriteBisected(ctx, leased{b.w.s.backend, b.w.t}, b.plan.target, records)
+	if errors.Is(werr, outbox.ErrLost) {
+		return nil, nil, werr
 	}
-	request, cancel := context.WithTimeoutCause(ctx, b.w.e.c.Settings.Request, fmt.Errorf("no answer within %v", b.w.e.c.Settings.Request))
-	results, werr := backends.WriteBisected(request, b.w.s.backend, b.plan.target, records)
-	cancel()
 	if werr != nil {
 		failure = backends.AsError("write", b.w.s.name, werr)
-		return records, failure, b.settle(ctx, failure, records)
+		if judge(failure.Class) == doubts {
+			err = b.suspect(ctx, records)
+		}
+		return records, failure, errors.Join(err, b.mend(ctx, failure))
 	}
-	var above int64
+	var doubtful []backends.Record
+	var behind []overtaken
 	for i, r := range results {
 		switch {
-		case r.Outcome == backends.Failed && judge(r.Err.Class) == park:
-			b.w.park(b.plan, records[i].Key, records[i].Version, r.Err)
-		case r.Outcome == backends.Failed:
-			left, failure = append(left, records[i]), r.Err
-		case r.Outcome == backends.Stale && r.Stored > records[i].Version:
-			left, above = append(left, records[i]), max(above, r.Stored)
+		case r.Outcome == backends.Stale:
+			behind = append(behind, overtaken{records[i], r.Stored})
+		case r.Outcome != backends.Failed:
+			b.w.acknowledge(b.plan, records[i], false)
+		case judge(r.Err.Class) == park:
+			b.w.park(b.plan.Kind, b.plan.target.Name, records[i].Key, records[i].Version, r.Err)
 		default:
-			b.w.acknowledge(b.plan, records[i], r.Outcome == backends.Stale)
+			left, failure = append(left, records[i]), graver(failure, r.Err)
+			if judge(r.Err.Class) == doubts {
+				doubtful = append(doubtful, records[i])
+			}
 		}
 	}
-	if failure != nil {
-		return left, failure, b.settle(ctx, failure, left)
-	}
-	if above > 0 {
-		return b.above(ctx, left, above)
-	}
-	return left, nil, nil
-}
-
-// above gives records a version that the store takes. With a valid lease nobody else can have written a newer state.
-func (b *batchWrite) above(ctx context.Context, records []backends.Record, stored int64) ([]backends.Record, *backends.Error, error) {
-	version, err := b.w.raise(ctx, stored)
-	if err != nil {
+	if err := errors.Join(b.suspect(ctx, doubtful), b.mend(ctx, failure)); err != nil {
 		return nil, nil, err
 	}
-	again := make([]backends.Record, len(records))
-	for i, r := range records {
-		r.Version = version
-		again[i] = r
-	}
-	return again, nil, nil
+	risen, fight, err := b.overtake(ctx, behind)
+	return append(left, risen...), graver(failure, fight), err
 }
 
-// settle does what a failure asks for before the next try: suspects, prepares again, or gives up.
-func (b *batchWrite) settle(ctx context.Context, failure *backends.Error, records []backends.Record) error {
+// suspect makes records suspect whose request may still arrive: once for all the tries of a batch.
+func (b *batchWrite) suspect(ctx context.Context, records []backends.Record) error {
+	set := b.w.e.c.Settings
+	b.w.count(func(o *Output) { o.Unknown += len(records) })
+	var keys []string
+	for _, r := range records {
+		if at, known := b.doubts[r.Key]; !known || time.Since(at) > set.Patience {
+			keys = append(keys, r.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	age := set.Late + set.Patience // the tries that follow are covered
+	if err := outbox.Suspect(context.WithoutCancel(ctx), b.w.e.c.Pool, b.w.s.name, b.w.t.Owner, b.plan.Kind, keys, set.Lease, age); err != nil {
+		return err
+	}
+	if b.doubts == nil {
+		b.doubts = map[string]time.Time{}
+	}
+	for _, k := range keys {
+		b.doubts[k] = time.Now()
+	}
+	return nil
+}
+
+// mend prepares the targets again after a failure that this may help, once. It fails when nothing but an operator
+// can help.
+func (b *batchWrite) mend(ctx context.Context, failure *backends.Error) error {
+	if failure == nil {
+		return nil
+	}
 	switch judge(failure.Class) {
-	case doubts:
-		set := b.w.e.c.Settings
-		b.w.count(func(o *Output) { o.Unknown += len(records) })
-		return outbox.Suspect(context.WithoutCancel(ctx), b.w.e.c.Pool, b.w.s.name, b.w.t.Owner, b.plan.Kind, keysOf(records), set.Lease, set.Late)
+	case stop:
+		return failure
 	case mend:
 		if b.mended {
 			return failure
 		}
-		b.mended = true
 		if err := b.w.s.prepare(ctx, true); err != nil {
-			e := backends.AsError("prepare", b.w.s.name, err)
-			if fatal(e.Class) {
+			if e := backends.AsError("prepare", b.w.s.name, err); fatal(e.Class) {
 				return e
 			}
+			return nil // the store has other trouble: later
 		}
-	case stop:
-		return failure
-	case park, again, fewer:
+		b.mended = true
+	case again, fewer, doubts, park:
 	}
 	return nil
 }
@@ -132,6 +153,106 @@ func (b *batchWrite) rest(ctx context.Context, failure *backends.Error) error {
 	case <-time.After(backoff(b.tries, failure.Class, random())):
 		return nil
 	}
+}
+
+// overtaken is a record of which the store holds a higher version.
+type overtaken struct {
+	record backends.Record
+	stored int64 // 0: the store does not say
+}
+
+// Versions that a store can hold.
+const (
+	versionsEnd = 1 << 53 // nobody gives out versions from here on
+	raisesMost  = 5       // raising more often in a row is a fight with another writer
+)
+
+// overtake gives records a version that the store takes: with a valid lease nobody else can have written a newer
+// state, so what is there comes from a former history or from a clock that was ahead. It answers the records to
+// send again, and a failure if that does not help.
+func (b *batchWrite) overtake(ctx context.Context, behind []overtaken) ([]backends.Record, *backends.Error, error) {
+	if err := b.ask(ctx, behind); err != nil {
+		return nil, nil, err
+	}
+	var above int64
+	var records []backends.Record
+	for _, o := range behind {
+		switch {
+		case o.stored <= o.record.Version:
+			b.w.acknowledge(b.plan, o.record, true)
+		case o.stored >= versionsEnd:
+			b.w.park(b.plan.Kind, b.plan.target.Name, o.record.Key, o.record.Version, b.foreign(o.stored))
+		default:
+			records, above = append(records, o.record), max(above, o.stored)
+		}
+	}
+	if len(records) == 0 {
+		return nil, nil, nil
+	}
+	if b.raised++; b.raised > raisesMost {
+		return records, b.rival(above), nil
+	}
+	version, err := b.w.raise(ctx, above)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range records {
+		records[i].Version = version
+	}
+	return records, nil, nil
+}
+
+// ask looks up the versions of which the store did not say how high they are.
+func (b *batchWrite) ask(ctx context.Context, behind []overtaken) error {
+	var silent []backends.Record
+	for _, o := range behind {
+		if o.stored == 0 {
+			silent = append(silent, o.record)
+		}
+	}
+	if len(silent) == 0 {
+		return nil
+	}
+	entries, err := b.w.s.backend.Lookup(ctx, b.plan.target, keysOf(silent))
+	if err != nil {
+		return backends.AsError("lookup", b.w.s.name, err)
+	}
+	held := map[string]int64{}
+	for _, e := range entries {
+		held[e.Key] = e.Version
+	}
+	for i, o := range behind {
+		if o.stored == 0 {
+			behind[i].stored = held[o.record.Key]
+		}
+	}
+	return nil
+}
+
+// foreign is why a record is parked whose version in the store is none of ours.
+func (b *batchWrite) foreign(stored int64) *backends.Error {
+	return &backends.Error{
+		Op: "write", Backend: b.w.s.name, Kind: b.plan.Kind, Class: backends.Rejected,
+		Advice: "somebody else wrote the record: delete it in the store, then verify with repair",
+		Err:    fmt.Errorf("the store holds version %d, which no version of ours can exceed", stored),
+	}
+}
+
+// rival is the failure when versions rise in turns with somebody else's.
+func (b *batchWrite) rival(stored int64) *backends.Error {
+	return &backends.Error{
+		Op: "write", Backend: b.w.s.name, Kind: b.plan.Kind, Class: backends.Transient,
+		Advice: "see whether another database feeds the same target",
+		Err:    fmt.Errorf("the store holds ever higher versions than ours, %d now", stored),
+	}
+}
+
+// graver is the failure that decides what to do; either may be nil.
+func graver(a, b *backends.Error) *backends.Error {
+	if a == nil || b != nil && judge(b.Class) > judge(a.Class) {
+		return b
+	}
+	return a
 }
 
 // count changes the job's output.

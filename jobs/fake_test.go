@@ -25,10 +25,14 @@ type fake struct {
 	onWrite   func(ctx context.Context, n int, rs []backends.Record) error // before anything is applied; n counts writes from 1
 	afterward func(n int) error                                            // after everything was applied: the answer is lost
 	refuse    func(r backends.Record) *backends.Error                      // for one record
-	onPrepare func(n int) error
+	onPrepare func(ctx context.Context, n int) error
 	onHealth  func() error
 	writes    int
-	stored    map[string]int64 // versions that the store claims for keys, whatever it holds
+	stored    map[string]int64            // versions that the store claims for keys, whatever it holds
+	silent    bool                        // does not say which version is newer
+	claim     func(backends.Record) int64 // a version that the store claims for a record; 0: none
+	forgets   bool                        // keeps nothing, answers as if it did
+	onScan    func(n int) error           // before page n of a scan, from 1
 }
 
 // fakes finds the fake of a backend by its name, which is unique among tests.
@@ -67,15 +71,18 @@ func (f *fake) Layout(t backends.Target) (backends.Layout, error) {
 	return backends.DocLayout(t), nil
 }
 
-func (f *fake) Prepare(_ context.Context, targets []backends.Target) error {
+func (f *fake) Prepare(ctx context.Context, targets []backends.Target) error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.prepared++
-	if f.onPrepare != nil {
-		if err := f.onPrepare(f.prepared); err != nil {
+	n, before := f.prepared, f.onPrepare
+	f.mu.Unlock()
+	if before != nil {
+		if err := before(ctx, n); err != nil {
 			return err
 		}
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, t := range targets {
 		if f.targets[t.Name] == nil {
 			f.targets[t.Name] = map[string]backends.Record{}
@@ -121,7 +128,13 @@ func (f *fake) apply(target string, r backends.Record) backends.Result {
 	if v, claimed := f.stored[r.Key]; claimed && r.Version < v {
 		return backends.Result{Outcome: backends.Stale, Stored: v}
 	}
+	if f.claim != nil && f.claim(r) > 0 {
+		return backends.Result{Outcome: backends.Stale, Stored: f.claim(r)}
+	}
 	switch {
+	case f.forgets:
+	case there && f.features.Guarded && held.Version > r.Version && f.silent:
+		return backends.Result{Outcome: backends.Stale}
 	case there && f.features.Guarded && held.Version > r.Version:
 		return backends.Result{Outcome: backends.Stale, Stored: held.Version}
 	case r.Deleted:
@@ -145,7 +158,13 @@ func (f *fake) entries(target string, want func(string) bool) []backends.Entry {
 }
 
 func (f *fake) Scan(_ context.Context, t backends.Target, fn func([]backends.Entry) error) error {
+	n := 0
 	for page := range slices.Chunk(f.entries(t.Name, func(string) bool { return true }), 100) {
+		if n++; f.onScan != nil {
+			if err := f.onScan(n); err != nil {
+				return err
+			}
+		}
 		if err := fn(page); err != nil {
 			return err
 		}

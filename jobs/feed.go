@@ -27,6 +27,9 @@ type feed struct {
 	until   time.Time // no new page is begun after this
 }
 
+// keysPerRow is how many keys a row of the log has at most. The first page of a job is read as if all had.
+const keysPerRow = 500
+
 // errEnough ends a feed that has nothing more to do.
 var errEnough = errors.New("enough for this slice")
 
@@ -36,17 +39,17 @@ func (f *feed) run(ctx context.Context) error {
 	defer close(f.portion)
 	for {
 		err := f.await(ctx)
-		if errors.Is(err, errEnough) && f.moved {
+		if err == nil {
+			err = f.page(ctx)
+		}
+		switch {
+		case err == nil:
+		case !errors.Is(err, errEnough):
+			return err
+		case f.moved:
 			return f.hand(ctx, &outbox.Page{Next: f.pos}, &portion{}, nil)
-		}
-		if errors.Is(err, errEnough) {
+		default:
 			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := f.page(ctx); err != nil {
-			return err
 		}
 	}
 }
@@ -80,6 +83,9 @@ func (f *feed) stop() bool {
 // page reads one page and hands it out in portions.
 func (f *feed) page(ctx context.Context) error {
 	version, err := f.t.Version()
+	if errors.Is(err, outbox.ErrSave) {
+		return errEnough // the end of the job saves
+	}
 	if err != nil {
 		return err
 	}

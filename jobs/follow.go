@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,6 +25,9 @@ type dependant struct {
 
 // relogChunk is how many keys are put into the log at once.
 const relogChunk = 10_000
+
+// spreading stands for a target in the table of what is parked: keys whose dependants could not be found.
+const spreading = "(dependants)"
 
 // loadKinds reads what the database knows of kinds.
 func loadKinds(ctx context.Context, db outbox.DB) (map[string]kind, error) {
@@ -60,8 +64,10 @@ func (w *writer) follow(ctx context.Context, page *outbox.Page) error {
 		}
 	}
 	for name, keys := range page.Changed {
-		if err := w.spread(ctx, name, keys, page.Cause); err != nil {
-			return err
+		if slices.ContainsFunc(w.kinds[name].dependants, func(d dependant) bool { return w.concerned(d.kind) }) {
+			if err := w.changed(ctx, name, keys, page.Cause); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -84,26 +90,34 @@ func (w *writer) all(ctx context.Context, name string, cause outbox.Cause) error
 		return err
 	}
 	for _, p := range w.s.plans[name] {
-		if err := w.patiently(ctx, "scan", func(ctx context.Context) error {
-			into := w.relogger(ctx, name, cause)
-			err := w.s.backend.Scan(ctx, p.target, func(page []backends.Entry) error {
-				for _, e := range page {
-					if err := into.add(e.Key); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-			return into.flush()
-		}); err != nil {
+		if err := w.patiently(ctx, "scan", func(ctx context.Context) error { return w.scan(ctx, p, cause) }); err != nil {
 			return err
 		}
 	}
-	into := w.relogger(ctx, name, cause)
-	return w.stream(ctx, `select k.key::text from (`+w.kinds[name].list+"\n) k", nil, into)
+	return w.reader.Log(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		list := `select k.key::text from (` + w.kinds[name].list + "\n) k where k.key is not null"
+		return w.each(ctx, conn, 0, name, list, nil, func(keys []string) error { return w.relog(ctx, conn, name, w.own(name, keys), cause) })
+	})
+}
+
+// scan logs the keys that the store has.
+func (w *writer) scan(ctx context.Context, p *plan, cause outbox.Cause) error {
+	var waiting []string
+	err := w.s.backend.Scan(ctx, p.target, func(page []backends.Entry) error {
+		for _, e := range page {
+			waiting = append(waiting, e.Key)
+		}
+		if len(waiting) < relogChunk {
+			return nil
+		}
+		keys := w.own(p.Kind, waiting)
+		waiting = nil
+		return w.relog(ctx, w.e.c.Pool, p.Kind, keys, cause)
+	})
+	if err != nil {
+		return err
+	}
+	return w.relog(ctx, w.e.c.Pool, p.Kind, w.own(p.Kind, waiting), cause)
 }
 
 // concerned says whether the store projects the kind, or a kind that shows something of it.
@@ -119,85 +133,81 @@ func (w *writer) concerned(name string) bool {
 	return false
 }
 
-// spread logs the dependants of changed keys, and theirs in turn. outbox.depend refuses cycles.
-func (w *writer) spread(ctx context.Context, name string, keys []string, cause outbox.Cause) error {
+// changed logs the dependants of changed keys. A key for which a query fails is found by halving and parked.
+func (w *writer) changed(ctx context.Context, name string, keys []string, cause outbox.Cause) error {
+	err := w.reader.Log(ctx, func(ctx context.Context, conn *pgx.Conn) error { return w.spread(ctx, conn, 0, name, keys, cause) })
+	switch {
+	case err == nil:
+		return w.unpark(ctx, name, spreading, keys)
+	case !refused(err):
+		return err
+	case len(keys) == 1:
+		w.park(name, spreading, keys[0], 0, backends.AsError("follow", w.s.name, err))
+		return nil
+	}
+	if err := w.changed(ctx, name, keys[:len(keys)/2], cause); err != nil {
+		return err
+	}
+	return w.changed(ctx, name, keys[len(keys)/2:], cause)
+}
+
+// spread logs the dependants of changed keys, whichever lane owns them, and theirs in turn. It needs no connection
+// but the one it has, however deep it goes. outbox.depend refuses cycles.
+func (w *writer) spread(ctx context.Context, conn *pgx.Conn, depth int, name string, keys []string, cause outbox.Cause) error {
 	for _, d := range w.kinds[name].dependants {
 		if !w.concerned(d.kind) {
 			continue
 		}
-		into := w.relogger(ctx, d.kind, cause)
-		into.span = outbox.Range{Hi: 1 << 32} // whoever owns the dependants
-		into.silent = len(w.s.plans[d.kind]) == 0
-		if len(w.kinds[d.kind].dependants) > 0 {
-			into.then = func(keys []string) error { return w.spread(ctx, d.kind, keys, cause) }
-		}
-		if err := w.stream(ctx, `select d.key::text from (`+d.query+"\n) d (key) where d.key is not null", []any{keys}, into); err != nil {
+		query := `select d.key::text from (` + d.query + "\n) d (key) where d.key is not null"
+		if err := w.each(ctx, conn, depth, d.kind, query, []any{keys}, func(found []string) error {
+			if len(w.s.plans[d.kind]) > 0 {
+				if err := w.relog(ctx, conn, d.kind, found, cause); err != nil {
+					return err
+				}
+			}
+			return w.spread(ctx, conn, depth+1, d.kind, found, cause)
+		}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// stream passes the keys that a query yields on. The query sees what the pages read so far saw.
-func (w *writer) stream(ctx context.Context, sql string, args []any, into *relogger) error {
-	reader := outbox.NewReader(w.e.c.Pool, w.t, w.s.sources)
-	err := reader.State(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, sql, args...)
+// each passes the keys that a query yields on, in chunks. fn may use the connection.
+func (w *writer) each(ctx context.Context, conn *pgx.Conn, depth int, kind, query string, args []any, fn func([]string) error) error {
+	cursor := fmt.Sprintf("outflow_%d", depth)
+	if _, err := conn.Exec(ctx, "declare "+cursor+" no scroll cursor for "+query, args...); err != nil {
+		return queryError(w.s.name, kind, err)
+	}
+	for {
+		rows, err := conn.Query(ctx, fmt.Sprintf("fetch %d from %s", relogChunk, cursor), pgx.QueryExecModeExec)
 		if err != nil {
+			return queryError(w.s.name, kind, err)
+		}
+		keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return queryError(w.s.name, kind, err)
+		}
+		if len(keys) == 0 {
+			_, err := conn.Exec(ctx, "close "+cursor)
 			return err
 		}
-		var key string
-		_, err = pgx.ForEachRow(rows, []any{&key}, func() error { return into.add(key) })
+		if err := fn(keys); err != nil {
+			return err
+		}
+	}
+}
+
+// own is those of the keys that the lane owns.
+func (w *writer) own(kind string, keys []string) []string {
+	return slices.DeleteFunc(keys, func(k string) bool { return !w.t.Range.Has(outbox.Hash(kind, k)) })
+}
+
+// relog puts keys into the log, for the backend.
+func (w *writer) relog(ctx context.Context, db outbox.DB, kind string, keys []string, cause outbox.Cause) error {
+	if err := outbox.Relog(ctx, db, w.s.name, kind, keys, cause); err != nil {
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("listing keys of kind %s for backend %s: %w", into.kind, w.s.name, err)
 	}
-	return into.flush()
-}
-
-// relogger puts keys into the log, in chunks.
-type relogger struct {
-	ctx     context.Context //nolint:containedctx // it lives for one call
-	w       *writer
-	kind    string
-	cause   outbox.Cause
-	span    outbox.Range
-	silent  bool                 // only pass the keys on
-	then    func([]string) error // gets every chunk as well
-	waiting []string
-}
-
-func (w *writer) relogger(ctx context.Context, kind string, cause outbox.Cause) *relogger {
-	return &relogger{ctx: ctx, w: w, kind: kind, cause: cause, span: w.t.Range}
-}
-
-// add takes a key in, if its hash is in the span.
-func (r *relogger) add(key string) error {
-	if !r.span.Has(outbox.Hash(r.kind, key)) {
-		return nil
-	}
-	if r.waiting = append(r.waiting, key); len(r.waiting) < relogChunk {
-		return nil
-	}
-	return r.flush()
-}
-
-// flush logs what is waiting.
-func (r *relogger) flush() error {
-	keys := r.waiting
-	r.waiting = nil
-	if len(keys) == 0 {
-		return nil
-	}
-	if !r.silent {
-		if err := outbox.Relog(r.ctx, r.w.e.c.Pool, r.w.s.name, r.kind, keys, r.cause); err != nil {
-			return err
-		}
-		r.w.count(func(o *Output) { o.Followed += len(keys) })
-	}
-	if r.then != nil {
-		return r.then(keys)
-	}
+	w.count(func(o *Output) { o.Followed += len(keys) })
 	return nil
 }

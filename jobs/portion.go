@@ -129,12 +129,12 @@ func (c *collector) query(ctx context.Context, conn *pgx.Conn, p *plan, keys []s
 	}
 	rows, err := conn.Query(ctx, p.sql, p.formats, keys)
 	if err != nil {
-		return got, nil, queryError(p, err)
+		return got, nil, queryError(p.Backend, p.Kind, err)
 	}
 	bytes, full := 0, false
 	for r, err := range projection.Read(rows, p.layout, c.version) {
 		if err != nil {
-			return got, nil, queryError(p, err)
+			return got, nil, queryError(p.Backend, p.Kind, err)
 		}
 		if !waiting[r.Key] {
 			return got, nil, strayKey(p, r.Key, keys)
@@ -183,17 +183,19 @@ func strayKey(p *plan, key string, asked []string) error {
 	}
 }
 
-// queryError classifies a failed projection: a value that cannot be computed or cast concerns single keys; a
-// column or table that is not there concerns the projection; all else passes.
-func queryError(p *plan, err error) error {
+// queryError classifies the failure of a query that reads records or keys of a kind for a backend: a value that
+// cannot be computed or cast concerns single keys; a column or table that is not there concerns the query; all else
+// passes.
+func queryError(backend, kind string, err error) error {
+	e := &backends.Error{Op: "project", Backend: backend, Kind: kind, Err: err}
 	if errors.Is(err, projection.ErrNoKey) {
-		return &backends.Error{Op: "project", Backend: p.Backend, Kind: p.Kind, Class: backends.Schema, Err: err}
+		e.Class = backends.Schema
+		return e
 	}
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return fmt.Errorf("projecting kind %s for backend %s: %w", p.Kind, p.Backend, err)
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return fmt.Errorf("projecting kind %s for backend %s: %w", kind, backend, err)
 	}
-	e := &backends.Error{Op: "project", Backend: p.Backend, Kind: p.Kind, Err: err}
 	switch class := pg.Code[:2]; {
 	case class == "22" || class == "21" || class == "54" || pg.Code == "P0001":
 		e.Class = backends.Rejected
@@ -203,9 +205,9 @@ func queryError(p *plan, err error) error {
 		e.Advice = "grant the worker's role SELECT on what the projection reads"
 	case class == "42" || class == "0A" || class == "3F":
 		e.Class = backends.Schema
-		e.Advice = "make the projection's query fit the tables as they are"
+		e.Advice = "make the query fit the tables as they are"
 	default:
-		return fmt.Errorf("projecting kind %s for backend %s: %w", p.Kind, p.Backend, err)
+		return fmt.Errorf("projecting kind %s for backend %s: %w", kind, backend, err)
 	}
 	return e
 }

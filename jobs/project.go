@@ -96,42 +96,38 @@ func (e *Engine) drain(ctx context.Context, s *store, lane int) (Output, error) 
 	return w.done, e.finish(context.WithoutCancel(ctx), w, err)
 }
 
-// newWriter makes the writer of a tenure.
-func (e *Engine) newWriter(ctx context.Context, s *store, t *outbox.Tenure) (*writer, error) {
-	kinds, err := loadKinds(ctx, e.c.Pool)
-	if err != nil {
-		return nil, err
-	}
-	ids, err := t.ParkedIDs(ctx, e.c.Pool)
-	if err != nil {
-		return nil, err
-	}
-	w := &writer{e: e, s: s, t: t, kinds: kinds, position: t.Start, parked: map[outbox.RecordID]bool{}, unsaved: map[string][]string{}}
-	for _, id := range ids {
-		w.parked[id] = true
-	}
-	return w, nil
-}
-
-// tenure runs the feed, the writer and the renewal of the lease side by side until one of them ends.
+// tenure runs the feed, the writer, the renewal of the lease and the saves side by side until the writer has nothing
+// left or one of them fails. A feed that fails, for one reason or another of PostgreSQL's, lets the writer finish what
+// it has; all other failures end the requests under way.
 func (e *Engine) tenure(ctx context.Context, s *store, t *outbox.Tenure, w *writer) error {
 	f := &feed{
-		e: e, s: s, t: t, reader: outbox.NewReader(e.c.Pool, t, s.sources), pos: t.Start, rows: 100,
+		e: e, s: s, t: t, reader: outbox.NewReader(e.c.Pool, t, s.sources), pos: t.Start, rows: max(e.c.Settings.PageKeys/keysPerRow, 1),
 		portion: make(chan *portion), until: time.Now().Add(e.c.Settings.Slice),
 		collect: collector{bound: e.c.Settings.PortionBytes, sizes: map[*plan]int{}},
 	}
+	var failed error
 	group, ctx := errgroup.WithContext(ctx)
-	renewing, stop := context.WithCancel(ctx)
-	group.Go(func() error { return f.run(ctx) })
+	upkeep, stop := context.WithCancel(ctx)
+	group.Go(func() error {
+		if failed = f.run(ctx); errors.Is(failed, outbox.ErrLost) {
+			return failed
+		}
+		return nil
+	})
 	group.Go(func() error { defer stop(); return w.run(ctx, f.portion) })
-	group.Go(func() error { return e.renew(renewing, t) })
-	return group.Wait()
+	group.Go(func() error { return every(upkeep, e.c.Settings.SaveEvery, w.saveDue) })
+	group.Go(func() error {
+		return every(upkeep, e.c.Settings.Lease/5, func(ctx context.Context) error { return e.renew(ctx, t) })
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return failed
 }
 
-// renew prolongs the lease for as long as the tenure lasts. A failure to do so is not the end: the lease holds for a
-// while, and the send that would be too late is not sent.
-func (e *Engine) renew(ctx context.Context, t *outbox.Tenure) error {
-	tick := time.NewTicker(e.c.Settings.Lease / 5)
+// every does something again and again until it fails or ctx ends.
+func every(ctx context.Context, d time.Duration, do func(context.Context) error) error {
+	tick := time.NewTicker(d)
 	defer tick.Stop()
 	for {
 		select {
@@ -139,14 +135,23 @@ func (e *Engine) renew(ctx context.Context, t *outbox.Tenure) error {
 			return nil
 		case <-tick.C:
 		}
-		err := t.Renew(ctx, e.c.Pool)
-		if errors.Is(err, outbox.ErrLost) {
+		if err := do(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
-		if err != nil && ctx.Err() == nil {
-			e.log.WarnContext(ctx, "a lease could not be renewed", "error", err)
-		}
 	}
+}
+
+// renew prolongs the lease. A failure to do so is not the end: the lease holds for a while, and the send that would
+// be too late is not sent.
+func (e *Engine) renew(ctx context.Context, t *outbox.Tenure) error {
+	err := t.Renew(ctx, e.c.Pool)
+	if err == nil || errors.Is(err, outbox.ErrLost) {
+		return err
+	}
+	if ctx.Err() == nil {
+		e.log.WarnContext(ctx, "a lease could not be renewed", "backend", t.Backend, "lane", t.Lane, "error", err)
+	}
+	return nil
 }
 
 // finish saves what can be saved and lets go of the lane. If the lane was lost, what was sent in the meantime is

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -34,9 +33,10 @@ type store struct {
 	plans    map[string][]*plan // by kind
 	sources  []string           // tables that the projections read, to be locked
 	removed  chan struct{}      // closed when the backend was taken out
+	pace     pace
 
-	mu       sync.Mutex
-	prepared bool
+	preparing chan struct{} // holds one token while the targets are made ready
+	prepared  bool          // they are; changed by who has the token
 }
 
 // openStore opens the backend of cfg and describes its projections. The store itself need not be up.
@@ -48,8 +48,10 @@ func openStore(ctx context.Context, c Config, cfg backends.Config) (*store, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &store{name: cfg.Name, typ: cfg.Type, backend: b, plans: map[string][]*plan{}, removed: make(chan struct{})}
-	s.features = b.Features()
+	s := &store{
+		name: cfg.Name, typ: cfg.Type, backend: shell{b, cfg.Name, c.Settings.Request, cfg.Logger}, plans: map[string][]*plan{},
+		removed: make(chan struct{}), preparing: make(chan struct{}, 1), features: b.Features(),
+	}
 	if s.features.MaxRecords == 0 || s.features.MaxRecords > c.Settings.BatchRecords {
 		s.features.MaxRecords = c.Settings.BatchRecords
 	}
@@ -57,6 +59,7 @@ func openStore(ctx context.Context, c Config, cfg backends.Config) (*store, erro
 		s.features.MaxBytes = c.Settings.BatchBytes
 	}
 	def(&s.features.Concurrency, 2)
+	s.pace.most = s.features.MaxRecords
 	var errs []error
 	for _, p := range c.Projections {
 		if p.Backend == cfg.Name {
@@ -109,8 +112,12 @@ func (s *store) targets() []backends.Target {
 
 // prepare makes the targets ready in the store, once in a process unless it is asked to do it again.
 func (s *store) prepare(ctx context.Context, again bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case s.preparing <- struct{}{}:
+		defer func() { <-s.preparing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	if s.prepared && !again {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/outflow-db/outflow/backends"
@@ -15,45 +16,52 @@ import (
 
 // writer writes portions to the store, one after the other, and saves the position behind each page.
 type writer struct {
-	e     *Engine
-	s     *store
-	t     *outbox.Tenure
-	kinds map[string]kind
-	done  Output
+	e      *Engine
+	s      *store
+	t      *outbox.Tenure
+	reader *outbox.Reader // for what is read and logged while pages are written
+	kinds  map[string]kind
 
-	mu       sync.Mutex // the fields below are written by parallel batches
-	outcome  outbox.Outcome
-	parked   map[outbox.RecordID]bool // parked in the database, or about to be
-	unsaved  map[string][]string      // keys sent since the last save, by kind
-	position outbox.Position          // behind the last complete page
-	dirty    bool                     // position or outcome are not saved
+	mu       sync.Mutex // the fields below are changed by parallel batches and by saves
+	done     Output
+	position outbox.Position // behind the last complete page
+	dirty    bool            // position or outcome are not saved
 	savedAt  time.Time
+	outcome  map[outbox.RecordID]*outbox.Parked // what is parked, or with nil no longer parked, since the last save
+	parks    bool                               // the backend has parked something
+	parked   map[outbox.RecordID]bool           // of the records under way
+	sent     map[string][]string                // keys of the page under way, by kind
+	behind   map[string][]string                // keys of the complete pages since the last save
 }
 
-// run writes portions until there are no more. Between them it saves the position when it is time, and in the end.
+// newWriter makes the writer of a tenure.
+func (e *Engine) newWriter(ctx context.Context, s *store, t *outbox.Tenure) (*writer, error) {
+	w := &writer{
+		e: e, s: s, t: t, reader: outbox.NewReader(e.c.Pool, t, s.sources), position: t.Start,
+		outcome: map[outbox.RecordID]*outbox.Parked{}, sent: map[string][]string{}, behind: map[string][]string{},
+	}
+	var err error
+	if w.kinds, err = loadKinds(ctx, e.c.Pool); err != nil {
+		return nil, err
+	}
+	if err := e.c.Pool.QueryRow(ctx, `select exists (select from outbox.parked where backend = $1)`, s.name).Scan(&w.parks); err != nil {
+		return nil, fmt.Errorf("looking for what backend %s parked: %w", s.name, err)
+	}
+	return w, nil
+}
+
+// run writes portions until there are no more.
 func (w *writer) run(ctx context.Context, portions <-chan *portion) error {
-	save := time.NewTicker(w.e.c.Settings.SaveEvery)
-	defer save.Stop()
-	for {
-		select {
-		case p, more := <-portions:
-			if !more {
-				return w.save(ctx, 0)
-			}
-			if err := w.portion(ctx, p); err != nil {
-				return err
-			}
-		case <-save.C:
-		}
-		if w.dirty && time.Since(w.savedAt) >= w.e.c.Settings.SaveEvery {
-			if err := w.save(ctx, 0); err != nil {
-				return err
-			}
+	for p := range portions {
+		if err := w.portion(ctx, p); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-// portion writes one portion. Before a page's last one, what follows from its changes is logged.
+// portion writes one portion. Before a page's last one, what follows from its changes is logged; after it the
+// position moves.
 func (w *writer) portion(ctx context.Context, p *portion) error {
 	if p.page.Rows > 0 && p.last {
 		if err := w.follow(ctx, p.page); err != nil {
@@ -68,26 +76,44 @@ func (w *writer) portion(ctx context.Context, p *portion) error {
 	if !p.last {
 		return nil
 	}
-	w.position, w.dirty = p.page.Next, true
-	w.done.Pages++
-	w.done.Rows += p.page.Rows
-	return nil
+	w.complete(p.page)
+	return w.saveDue(ctx)
+}
+
+// complete notes that every record of the page is acknowledged or parked.
+func (w *writer) complete(page *outbox.Page) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.position, w.dirty = page.Next, true
+	if page.Rows > 0 {
+		w.done.Pages++
+		w.done.Rows += page.Rows
+	}
+	for kind, keys := range w.sent {
+		w.behind[kind] = append(w.behind[kind], keys...)
+	}
+	clear(w.sent)
 }
 
 // planned writes the records of one projection in parallel batches.
 func (w *writer) planned(ctx context.Context, p planned) error {
 	for _, r := range p.refused {
-		w.park(p.plan, r.key, r.version, r.err)
+		w.park(p.plan.Kind, p.plan.target.Name, r.key, r.version, r.err)
 	}
 	if len(p.records) == 0 {
 		return nil
 	}
-	w.mu.Lock()
-	w.unsaved[p.plan.Kind] = append(w.unsaved[p.plan.Kind], keysOf(p.records)...)
-	w.mu.Unlock()
+	keys := keysOf(p.records)
+	var err error
+	if w.parked, err = w.recall(ctx, p.plan.Kind, p.plan.target.Name, keys); err != nil {
+		return err
+	}
 	if err := w.prepare(ctx); err != nil {
 		return err
 	}
+	w.mu.Lock()
+	w.sent[p.plan.Kind] = append(w.sent[p.plan.Kind], keys...)
+	w.mu.Unlock()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(w.s.features.Concurrency)
 	for _, batch := range backends.Split(p.records, w.s.features) {
@@ -97,6 +123,25 @@ func (w *writer) planned(ctx context.Context, p planned) error {
 		})
 	}
 	return group.Wait()
+}
+
+// recall answers which of the keys are parked. Most backends have parked nothing.
+func (w *writer) recall(ctx context.Context, kind, target string, keys []string) (map[outbox.RecordID]bool, error) {
+	if !w.parks {
+		return nil, nil
+	}
+	found := map[outbox.RecordID]bool{}
+	rows, err := w.e.c.Pool.Query(ctx, `select key from outbox.parked where backend = $1 and kind = $2 and target = $3 and key = any($4::text[])`,
+		w.s.name, kind, target, keys)
+	if err != nil {
+		return nil, fmt.Errorf("looking for what backend %s parked: %w", w.s.name, err)
+	}
+	id := outbox.RecordID{Kind: kind, Target: target}
+	_, err = pgx.ForEachRow(rows, []any{&id.Key}, func() error { found[id] = true; return nil })
+	if err != nil {
+		return nil, fmt.Errorf("looking for what backend %s parked: %w", w.s.name, err)
+	}
+	return found, nil
 }
 
 // prepare makes the store's targets ready before the first write of this process.
@@ -134,49 +179,83 @@ func (w *writer) acknowledge(p *plan, r backends.Record, stale bool) {
 	default:
 		w.done.Written++
 	}
-	id := outbox.RecordID{Kind: p.Kind, Target: p.target.Name, Key: r.Key}
-	if w.parked[id] {
-		delete(w.parked, id)
-		w.outcome.Unparked = append(w.outcome.Unparked, id)
+	w.forgive(outbox.RecordID{Kind: p.Kind, Target: p.target.Name, Key: r.Key}, w.parked)
+}
+
+// forgive notes that what may be parked is not any more. The caller holds the lock.
+func (w *writer) forgive(id outbox.RecordID, parked map[outbox.RecordID]bool) {
+	if _, unsaved := w.outcome[id]; unsaved || parked[id] {
+		w.outcome[id] = nil
 	}
 }
 
-// park notes a record that was refused for good. It is stored with the position.
-func (w *writer) park(p *plan, key string, version int64, err *backends.Error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.done.Parked++
-	cause := err.Error()
-	if err.Err != nil {
-		cause = err.Err.Error()
-	}
-	w.outcome.Parked = append(w.outcome.Parked, outbox.Parked{
-		Kind: p.Kind, Target: p.target.Name, Key: key,
-		Class: string(err.Class), Error: storable(cause), Advice: storable(err.What()), Version: version,
-	})
-	w.parked[outbox.RecordID{Kind: p.Kind, Target: p.target.Name, Key: key}] = true
-}
-
-// save stores the position and what was parked and unparked since the last time. Versions above floor follow.
-func (w *writer) save(ctx context.Context, floor int64) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.dirty && floor == 0 && len(w.outcome.Parked)+len(w.outcome.Unparked) == 0 {
-		return nil
-	}
-	w.outcome.Floor = floor
-	if err := w.t.Save(ctx, w.e.c.Pool, w.position, w.outcome); err != nil {
+// unpark notes that nothing of the keys is parked any more.
+func (w *writer) unpark(ctx context.Context, kind, target string, keys []string) error {
+	parked, err := w.recall(ctx, kind, target, keys)
+	if err != nil {
 		return err
 	}
-	w.outcome, w.dirty, w.savedAt = outbox.Outcome{}, false, time.Now()
-	if floor == 0 {
-		clear(w.unsaved)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, k := range keys {
+		w.forgive(outbox.RecordID{Kind: kind, Target: target, Key: k}, parked)
 	}
 	return nil
 }
 
-// raise gets a version above one that the store holds although the lease is ours: it comes from a former history, or
-// from a clock that was ahead.
+// park notes a record that was refused for good. It is stored with the position.
+func (w *writer) park(kind, target, key string, version int64, err *backends.Error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done.Parked++
+	w.parks = true
+	cause := err.Error()
+	if err.Err != nil {
+		cause = err.Err.Error()
+	}
+	w.outcome[outbox.RecordID{Kind: kind, Target: target, Key: key}] = &outbox.Parked{
+		Kind: kind, Target: target, Key: key,
+		Class: string(err.Class), Error: storable(cause), Advice: storable(err.What()), Version: version,
+	}
+}
+
+// saveDue saves if there is something to save and the last time is long enough ago.
+func (w *writer) saveDue(ctx context.Context) error {
+	w.mu.Lock()
+	due := w.dirty && time.Since(w.savedAt) >= w.e.c.Settings.SaveEvery
+	w.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return w.save(ctx, 0)
+}
+
+// save stores the position and what was parked and unparked since the last time. Versions above floor follow. Saves
+// wait for each other, so that a position never goes back.
+func (w *writer) save(ctx context.Context, floor int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.dirty && floor == 0 && len(w.outcome) == 0 {
+		return nil
+	}
+	o := outbox.Outcome{Floor: floor}
+	for id, p := range w.outcome {
+		if p == nil {
+			o.Unparked = append(o.Unparked, id)
+		} else {
+			o.Parked = append(o.Parked, *p)
+		}
+	}
+	if err := w.t.Save(ctx, w.e.c.Pool, w.position, o); err != nil {
+		return err
+	}
+	w.dirty, w.savedAt = false, time.Now()
+	clear(w.outcome)
+	clear(w.behind)
+	return nil
+}
+
+// raise gets a version above one that the store holds although the lease is ours.
 func (w *writer) raise(ctx context.Context, above int64) (int64, error) {
 	if err := w.save(ctx, above); err != nil {
 		return 0, err
@@ -188,8 +267,10 @@ func (w *writer) raise(ctx context.Context, above int64) (int64, error) {
 // after the last request has ended.
 func (w *writer) confess(ctx context.Context) error {
 	var errs []error
-	for kind, keys := range w.unsaved {
-		errs = append(errs, outbox.Relog(ctx, w.e.c.Pool, w.s.name, kind, keys, outbox.Cause{}))
+	for _, sent := range []map[string][]string{w.behind, w.sent} {
+		for kind, keys := range sent {
+			errs = append(errs, outbox.Relog(ctx, w.e.c.Pool, w.s.name, kind, keys, outbox.Cause{}))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -207,9 +288,4 @@ func storable(text string) string {
 		}
 	}
 	return string(b)
-}
-
-// lostf is the error for a request that must not be sent, because the lease may be over.
-func lostf(t *outbox.Tenure) error {
-	return fmt.Errorf("lane %d of backend %s: the lease ran out before a send: %w", t.Lane, t.Backend, outbox.ErrLost)
 }

@@ -20,20 +20,28 @@ var ErrLost = errors.New("the lane is not held any more")
 type Reader struct {
 	pool    *pgxpool.Pool
 	t       *Tenure
-	opening string
+	reading string // opens a transaction that reads
+	logging string // opens one that puts keys into the log as well
 }
 
 // NewReader makes a reader for the tenure. The sources are the tables that the projections read, quoted and with
 // their schema: they are held against rewriting DDL while a page is read.
 func NewReader(pool *pgxpool.Pool, t *Tenure, sources []string) *Reader {
-	return &Reader{pool: pool, t: t, opening: opening(sources)}
+	return &Reader{pool: pool, t: t, reading: opening(reads, sources), logging: opening(logs, sources)}
 }
 
-// opening begins a read transaction. Nothing in it may take a snapshot: an ALTER TABLE that rewrites a table
+// Modes of transactions. What only logs need not see one moment of all tables; and where each statement takes a
+// snapshot after it has locked its tables, no ALTER TABLE can make one look empty that is not among the sources.
+const (
+	reads = "isolation level repeatable read, read only"
+	logs  = "isolation level read committed, read write"
+)
+
+// opening begins a transaction. Nothing in it may take a snapshot: an ALTER TABLE that rewrites a table
 // between the snapshot and the table's lock would make every row look deleted. The settings fix the text of
 // values, and make row security an error instead of missing rows.
-func opening(sources []string) string {
-	sql := `begin isolation level repeatable read, read only;
+func opening(mode string, sources []string) string {
+	sql := "begin " + mode + `;
 set local lock_timeout = '2s'; set local row_security = off;
 set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; set local intervalstyle = 'iso_8601';
 set local bytea_output = 'hex'; set local extra_float_digits = 1; set local lc_monetary = 'C'; set local xmlbinary = 'base64'`
@@ -60,7 +68,7 @@ select tx::text, id, kind, keys, coalesce(headers->>'all', '') = 'true', backend
 // without error, every transaction whose state was read is durable.
 func (r *Reader) Page(ctx context.Context, pos Position, limit int, state func(context.Context, *pgx.Conn, *Page) error) (*Page, error) {
 	var page *Page
-	err := r.read(ctx, func(conn *pgx.Conn) (string, error) {
+	err := readTx(ctx, r.pool, r.reading, func(conn *pgx.Conn) (string, error) {
 		now, lsn, rows, err := r.rows(ctx, conn, pos, limit)
 		if err != nil {
 			return "", err
@@ -81,7 +89,18 @@ func (r *Reader) Page(ctx context.Context, pos Position, limit int, state func(c
 // State calls fn with a connection in a read transaction of its own, which sees everything that the pages read
 // so far saw. It makes the same checks as Page.
 func (r *Reader) State(ctx context.Context, fn func(context.Context, *pgx.Conn) error) error {
-	return r.read(ctx, func(conn *pgx.Conn) (string, error) {
+	return readTx(ctx, r.pool, r.reading, r.checked(ctx, fn))
+}
+
+// Log is State in a transaction that may put keys into the log, by Relog: all that fn puts there is in the log when
+// Log returns without error, and none of it otherwise. Each query sees what is committed when it begins.
+func (r *Reader) Log(ctx context.Context, fn func(context.Context, *pgx.Conn) error) error {
+	return readTx(ctx, r.pool, r.logging, r.checked(ctx, fn))
+}
+
+// checked is fn after a check of the lane.
+func (r *Reader) checked(ctx context.Context, fn func(context.Context, *pgx.Conn) error) func(*pgx.Conn) (lsn string, err error) {
+	return func(conn *pgx.Conn) (string, error) {
 		var now, lsn string
 		var held bool
 		if err := conn.QueryRow(ctx, laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.mark).Scan(&now, &lsn, &held); err != nil {
@@ -91,21 +110,17 @@ func (r *Reader) State(ctx context.Context, fn func(context.Context, *pgx.Conn) 
 			return "", ErrLost
 		}
 		return lsn, fn(ctx, conn)
-	})
-}
-
-// read runs fn in a read transaction. fn answers the end of the write-ahead log at its snapshot, or nothing if
-// what it read does not leave the database.
-func (r *Reader) read(ctx context.Context, fn func(*pgx.Conn) (lsn string, err error)) error {
-	return readTx(ctx, r.pool, r.opening, fn)
+	}
 }
 
 // ReadTx runs fn with a connection in a read transaction as pages are read in, without a lane: the sources are held,
 // everything is seen as of one snapshot, and values have the same text. What fn sees may not be durable yet.
 func ReadTx(ctx context.Context, pool *pgxpool.Pool, sources []string, fn func(*pgx.Conn) error) error {
-	return readTx(ctx, pool, opening(sources), func(c *pgx.Conn) (string, error) { return "", fn(c) })
+	return readTx(ctx, pool, opening(reads, sources), func(c *pgx.Conn) (string, error) { return "", fn(c) })
 }
 
+// readTx runs fn in a transaction that opening begins. fn answers the end of the write-ahead log at its snapshot, or
+// nothing if what it read does not leave the database.
 func readTx(ctx context.Context, pool *pgxpool.Pool, opening string, fn func(*pgx.Conn) (lsn string, err error)) error {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
