@@ -37,7 +37,8 @@ type Log struct {
 // Kind is a class of records.
 type Kind struct {
 	Name       string
-	Table      string            // the watched table; empty: the kind is declared in the database
+	Table      string            // the watched table; empty: the records are in outbox.records, or where List says
+	List       string            // without a table: the query that yields every key; outbox.changed says what changes
 	Key        []string          // the table's key columns; empty: its primary key
 	PerRow     bool              // row triggers instead of statement triggers
 	Dependants map[string]string // kind to the query that yields its keys for changed keys of this one

@@ -111,7 +111,7 @@ func TestParseBackendDefaults(t *testing.T) {
 	}
 }
 
-// A kind without a table is one that the database declares, so that projections may name it.
+// A kind without a table is one of outbox.records: nothing else needs to be said of it.
 func TestParseKindWithoutTable(t *testing.T) {
 	t.Parallel()
 	c := parse(t, `

@@ -23,11 +23,14 @@
 //	  refuse_copy: false                 # true: fail in a copy of the database instead of feeding the same stores
 //	kinds:
 //	  file:                              # a kind of records
-//	    table: ast.files                 # the table whose changes are logged; none: the kind is declared in the database
+//	    table: ast.files                 # the table whose changes are logged
 //	    key: path                        # a column, or a list of columns; default: the primary key
 //	    per_row: false                   # true: row triggers, for tables that logical replication writes
 //	    dependants:                      # kinds whose records change when this kind's do
 //	      symbol: select id from ast.symbols where file = any($1)
+//	  note: {}                           # without a table: its records are in outbox.records
+//	  word:                              # or elsewhere: outbox.changed says what changes
+//	    list: select word as key from app.words
 //	backends:
 //	  search:                            # a configured store
 //	    type: postgres                   # a registered type of backend

@@ -11,14 +11,12 @@ import (
 	"github.com/outflow-db/outflow/outbox"
 )
 
-// Jobs is the configuration as an engine takes it. Kinds without a table are left out, the database has them; and
-// a backend of type postgres that names no url gets the configured database's.
+// Jobs is the configuration as an engine takes it. A backend of type postgres that names no url gets the
+// configured database's.
 func (c *Config) Jobs(pool *pgxpool.Pool, logger *slog.Logger) jobs.Config {
 	j := jobs.Config{Pool: pool, Logger: logger, Settings: c.Worker}
 	for _, k := range c.Kinds {
-		if k.Table != "" {
-			j.Kinds = append(j.Kinds, outbox.Kind{Name: k.Name, Table: k.Table, Key: k.Key, PerRow: k.PerRow, Dependants: k.Dependants})
-		}
+		j.Kinds = append(j.Kinds, outbox.Kind{Name: k.Name, Table: k.Table, List: k.List, Key: k.Key, PerRow: k.PerRow, Dependants: k.Dependants})
 	}
 	for _, b := range c.Backends {
 		j.Backends = append(j.Backends, backends.Config{Name: b.Name, Type: b.Type, Settings: c.settings(b)})

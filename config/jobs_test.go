@@ -12,7 +12,7 @@ import (
 	"github.com/outflow-db/outflow/outbox"
 )
 
-// The engine gets everything that the file says, but kinds that only the database knows.
+// The engine gets everything that the file says.
 func TestJobs(t *testing.T) {
 	t.Parallel()
 	c := parse(t, `
@@ -20,12 +20,13 @@ worker: {lanes: 3, poll: true}
 kinds:
   file: {table: app.files, key: [a, b], per_row: true, dependants: {note: select $1}}
   note: 
+  word: {list: select key from app.words}
 backends: {search: {type: store, settings: {x: 1}}}
 projections: [{kind: file, backend: search, target: files, query: $1, settings: {y: 2}}]
 `, someDatabase)
 	logger := slog.New(slog.DiscardHandler)
 	want := jobs.Config{
-		Kinds:       []outbox.Kind{{Name: "file", Table: "app.files", Key: []string{"a", "b"}, PerRow: true, Dependants: map[string]string{"note": "select $1"}}},
+		Kinds:       []outbox.Kind{{Name: "file", Table: "app.files", Key: []string{"a", "b"}, PerRow: true, Dependants: map[string]string{"note": "select $1"}}, {Name: "note"}, {Name: "word", List: "select key from app.words"}},
 		Backends:    []backends.Config{{Name: "search", Type: "store", Settings: map[string]any{"x": 1}}},
 		Projections: []jobs.Projection{{Kind: "file", Backend: "search", Target: "files", Query: "$1", Settings: map[string]any{"y": 2}}},
 		Settings:    jobs.Settings{Lanes: 3, Poll: true},

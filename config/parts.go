@@ -26,15 +26,24 @@ func (r *reader) kinds(c *Config) field {
 			}
 			r.mapping(value, path, map[string]field{
 				"table":      r.table(c, &k),
+				"list":       r.text(&k.List, "a query that yields every key, in one text column named key"),
 				"key":        r.columns(&k.Key),
 				"per_row":    r.flag(&k.PerRow),
 				"dependants": r.dependants(c, &k),
 			})
-			if !has(value, "table") && len(value.Content) > 0 {
-				r.fail(key, path, "table is missing: without one, a kind is declared in the database and has nothing here")
-			}
+			r.placed(key, value, path)
 			c.Kinds = append(c.Kinds, k)
 		})
+	}
+}
+
+// placed notes fields of a kind that contradict each other about where its records are.
+func (r *reader) placed(key, kind *yaml.Node, path string) {
+	switch {
+	case has(kind, "table") && has(kind, "list"):
+		r.fail(key, path, "table and list exclude each other: the table has the keys")
+	case !has(kind, "table") && (has(kind, "key") || has(kind, "per_row")):
+		r.fail(key, path, "table is missing, to which key and per_row belong")
 	}
 }
 
