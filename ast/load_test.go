@@ -367,6 +367,41 @@ func TestLoadsAtOnce(t *testing.T) {
 	w.same()
 }
 
+// A load of a file waits for another one of it that is under way, even if both change nothing but symbols:
+// otherwise the rows of both would be there in the end.
+func TestSameFileWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.loads(Options{}, goFile("a.go"))
+	w.exec(`create function pause() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock_shared(1); return null; end $$;
+	        create trigger pause after insert on ast.symbols for each statement execute function pause()`)
+	gate, err := w.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gate.Exec(t.Context(), "select pg_advisory_xact_lock(1)"); err != nil {
+		t.Fatal(err)
+	}
+	errs := make(chan error)
+	for n := range 2 {
+		go func() {
+			f := goFile("a.go")
+			f.Symbols = append(f.Symbols, Symbol{Kind: "var", Name: "v", Qualified: "p.v", Ordinal: n})
+			_, err := Load(t.Context(), w.pool, these(f), Options{})
+			errs <- err
+		}()
+		for waiting := int64(0); waiting <= int64(n); { // until this one waits, too
+			waiting = w.number("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+		}
+	}
+	if err := errors.Join(gate.Commit(t.Context()), <-errs, <-errs); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.number("select count(*) from ast.symbols where kind = 'var'"); n != 1 {
+		t.Errorf("%d variables: the file has rows of both", n)
+	}
+}
+
 // Transactions that get into each other's way are tried again, but not for ever.
 func TestConflicts(t *testing.T) {
 	t.Parallel()
