@@ -129,7 +129,7 @@ insert into outbox.records as r (kind, key, body, embedding)
 select u.kind, u.key, u.body::jsonb, u.embedding::real[]
   from unnest($1::text[], $2::text[], $3::text[], $4::text[]) u(kind, key, body, embedding)
 on conflict (kind, key) do update set body = excluded.body, embedding = excluded.embedding
- where row(r.body, r.embedding) operator(pg_catalog.*<>) row(excluded.body, excluded.embedding)`
+ where r.* operator(pg_catalog.*<>) excluded.*`
 
 // putBatch puts the first rows into a batch, as many as may be sent at once, and answers how many.
 func putBatch(rows []row) (*pgx.Batch, int) {
