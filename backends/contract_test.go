@@ -84,8 +84,19 @@ func TestContentDigest(t *testing.T) {
 		doc []byte
 		raw [][]byte
 	}{
-		{nil, nil}, {b(""), nil}, {b("a"), nil}, {nil, [][]byte{nil}}, {nil, [][]byte{{}}}, {nil, [][]byte{b("a")}}, {b("a"), [][]byte{nil}},
-		{b("ab"), nil}, {b("a"), [][]byte{b("b")}}, {nil, [][]byte{b("ab"), b("c")}}, {nil, [][]byte{b("a"), b("bc")}}, {nil, [][]byte{nil, {}}}, {nil, [][]byte{{}, nil}},
+		{nil, nil},
+		{b(""), nil},
+		{b("a"), nil},
+		{nil, [][]byte{nil}},
+		{nil, [][]byte{{}}},
+		{nil, [][]byte{b("a")}},
+		{b("a"), [][]byte{nil}},
+		{b("ab"), nil},
+		{b("a"), [][]byte{b("b")}},
+		{nil, [][]byte{b("ab"), b("c")}},
+		{nil, [][]byte{b("a"), b("bc")}},
+		{nil, [][]byte{nil, {}}},
+		{nil, [][]byte{{}, nil}},
 	} {
 		d := backends.ContentDigest(c.doc, c.raw)
 		if j, twice := seen[d]; twice {

@@ -30,39 +30,39 @@ type bench struct {
 }
 
 // newBench opens a backend and prepares a target of the suite's base shape.
-func newBench(t testing.TB, s Suite) *bench {
-	t.Helper()
-	return benchOf(t, s, s.Base, s.Open(t))
+func newBench(tb testing.TB, s Suite) *bench {
+	tb.Helper()
+	return benchOf(tb, s, s.Base, s.Open(tb))
 }
 
-func benchOf(t testing.TB, s Suite, shape Shape, b backends.Backend) *bench {
-	t.Helper()
-	x := unprepared(t, s, shape, b)
-	if err := b.Prepare(t.Context(), []backends.Target{x.target}); err != nil {
-		t.Fatalf("preparing: %v", err)
+func benchOf(tb testing.TB, s Suite, shape Shape, b backends.Backend) *bench {
+	tb.Helper()
+	x := unprepared(tb, s, shape, b)
+	if err := b.Prepare(tb.Context(), []backends.Target{x.target}); err != nil {
+		tb.Fatalf("preparing: %v", err)
 	}
 	return x
 }
 
-func unprepared(t testing.TB, s Suite, shape Shape, b backends.Backend) *bench {
-	t.Helper()
-	t.Cleanup(func() {
+func unprepared(tb testing.TB, s Suite, shape Shape, b backends.Backend) *bench {
+	tb.Helper()
+	tb.Cleanup(func() {
 		if err := b.Close(); err != nil {
-			t.Errorf("closing: %v", err)
+			tb.Errorf("closing: %v", err)
 		}
 	})
 	settings, _ := s.settings(shape)
-	x := &bench{TB: t, suite: s, backend: b, pool: s.source, want: map[string]backends.Entry{}}
+	x := &bench{TB: tb, suite: s, backend: b, pool: s.source, want: map[string]backends.Entry{}}
 	x.schema = "case_" + strings.ToLower(rand.Text())
 	x.sql(tables())
 	x.query = x.ours(shapes[shape])
-	columns, _, err := projection.Describe(t.Context(), x.pool, x.query)
+	columns, _, err := projection.Describe(tb.Context(), x.pool, x.query)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	x.target = backends.Target{Kind: "item", Name: "conformance_" + string(shape), Columns: columns, Settings: settings}
 	if x.layout, err = b.Layout(x.target); err != nil {
-		t.Fatalf("the layout of %s: %v", shape, err)
+		tb.Fatalf("the layout of %s: %v", shape, err)
 	}
 	return x
 }
@@ -137,9 +137,10 @@ func gone(version int64, keys ...string) []backends.Record {
 // write writes the records and wants every one applied; the store ought to hold them from now on.
 func (x *bench) write(records []backends.Record) {
 	x.Helper()
-	for i, r := range x.try(records) {
-		if r.Outcome != backends.Applied {
-			x.Errorf("record %q of version %d: got %v, want applied", records[i].Key, records[i].Version, describe(r))
+	results := x.try(records)
+	for i, record := range records {
+		if r := results[i]; r.Outcome != backends.Applied {
+			x.Errorf("record %q of version %d: got %v, want applied", record.Key, record.Version, describe(r))
 		}
 	}
 	x.expect(records)
@@ -247,13 +248,13 @@ func (x *bench) class(err error, want ...backends.Class) {
 	checkError(x, err, want...)
 }
 
-func checkError(t testing.TB, err error, want ...backends.Class) {
-	t.Helper()
+func checkError(tb testing.TB, err error, want ...backends.Class) {
+	tb.Helper()
 	e := backends.AsError("", "", err)
 	switch {
 	case !slices.Contains(want, e.Class):
-		t.Errorf("got class %s, want %v: %v", e.Class, want, err)
+		tb.Errorf("got class %s, want %v: %v", e.Class, want, err)
 	case e.Op == "" || e.Backend == "" || e.What() == "":
-		t.Errorf("op, backend or advice is missing in %#v", e)
+		tb.Errorf("op, backend or advice is missing in %#v", e)
 	}
 }

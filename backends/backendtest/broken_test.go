@@ -71,14 +71,14 @@ func shared(pool *pgxpool.Pool) func(testing.TB) *pgxpool.Pool {
 }
 
 // record runs a case and answers what it complained about.
-func record(t testing.TB, name string, s Suite) []string {
-	t.Helper()
+func record(tb testing.TB, name string, s Suite) []string {
+	tb.Helper()
 	i := slices.IndexFunc(cases, func(c testcase) bool { return c.name == name })
 	if i < 0 {
-		t.Fatalf("no case %q", name)
+		tb.Fatalf("no case %q", name)
 	}
-	s = s.complete(t)
-	r := &recorder{TB: t}
+	s = s.complete(tb)
+	r := &recorder{TB: tb}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

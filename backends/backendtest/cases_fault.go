@@ -2,38 +2,37 @@ package backendtest
 
 import (
 	"context"
-	"testing"
 
 	"github.com/outflow-db/outflow/backends"
 )
 
 // faulty is a bench whose connections go through a proxy, with something written.
-func faulty(t testing.TB, s Suite) (*bench, *proxy) {
-	t.Helper()
-	p := newProxy(t, s.Address)
-	x := benchOf(t, s, s.Base, s.Through(t, p.address()))
+func faulty(tb test, s Suite) (*bench, *proxy) {
+	tb.Helper()
+	p := newProxy(tb, s.Address)
+	x := benchOf(tb, s, s.Base, s.Through(tb, p.address()))
 	x.write(x.state(7, 1, "a", "b", "c"))
 	return x, p
 }
 
 // A write whose answer is lost is of class Unknown, and right when sent again.
-func testLostAnswer(t testing.TB, s Suite) {
-	x, p := faulty(t, s)
+func testLostAnswer(tb test, s Suite) {
+	x, p := faulty(tb, s)
 	records := append(x.state(8, 2, "a", "d"), gone(8, "b")...)
 	x.unknown(p, records, func() context.Context {
 		p.loseAnswers()
-		return t.Context()
+		return tb.Context()
 	})
 	x.again(records)
 	x.check("b")
 }
 
 // A store that does not answer does not hold a call beyond its context; the write may still be applied.
-func testSilentStore(t testing.TB, s Suite) {
-	x, p := faulty(t, s)
+func testSilentStore(tb test, s Suite) {
+	x, p := faulty(tb, s)
 	records := x.state(8, 2, "a", "d")
 	x.unknown(p, records, func() context.Context {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(tb.Context())
 		p.silence(cancel)
 		return ctx
 	})
@@ -74,14 +73,14 @@ func (x *bench) again(records []backends.Record) {
 
 // Cut connections are found out and made anew; while the store cannot be reached, errors say that this
 // will pass.
-func testCutConnections(t testing.TB, s Suite) {
-	x, p := faulty(t, s)
+func testCutConnections(tb test, s Suite) {
+	x, p := faulty(tb, s)
 	p.refuse()
 	for range 3 {
-		_, err := x.backend.Write(t.Context(), x.target, x.state(8, 2, "a"))
+		_, err := x.backend.Write(tb.Context(), x.target, x.state(8, 2, "a"))
 		x.class(err, backends.Transient, backends.Unknown)
 	}
-	x.class(x.backend.Health(t.Context()), backends.Transient, backends.Unknown)
+	x.class(x.backend.Health(tb.Context()), backends.Transient, backends.Unknown)
 	p.heal()
 	x.again(x.state(9, 3, "a"))
 	x.check()

@@ -3,49 +3,50 @@ package backendtest
 import (
 	"fmt"
 	"sync"
-	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/outflow-db/outflow/backends"
 )
 
-// stale wants records refused because of their version, and the stored one told if any is.
-func (x *bench) stale(stored int64, records ...backends.Record) {
+// stale wants records refused because version 10 is stored, and that version told if any is.
+func (x *bench) stale(records ...backends.Record) {
 	x.Helper()
-	for i, r := range x.try(records) {
-		if r.Outcome != backends.Stale || r.Stored != 0 && r.Stored != stored {
-			x.Errorf("key %q of version %d over %d: %s, want stale", records[i].Key, records[i].Version, stored, describe(r))
+	const stored = 10
+	results := x.try(records)
+	for i, record := range records {
+		if r := results[i]; r.Outcome != backends.Stale || r.Stored != 0 && r.Stored != stored {
+			x.Errorf("key %q of version %d over %d: %s, want stale", record.Key, record.Version, stored, describe(r))
 		}
 	}
 }
 
 // A write or delete of an older version is refused and changes nothing; one of the same version is not.
-func testStale(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testStale(tb test, s Suite) {
+	x := newBench(tb, s)
 	if !x.backend.Features().Guarded {
-		t.Skip("the store does not promise to refuse older versions")
+		tb.Skip("the store does not promise to refuse older versions")
 	}
 	old := x.state(5, 1, "a", "b")
 	x.write(x.state(10, 2, "a", "b"))
-	x.stale(10, old[0])
-	x.stale(10, gone(9, "b")...)
+	x.stale(old[0])
+	x.stale(gone(9, "b")...)
 	x.check()
 	x.write(x.state(10, 3, "a"))
 	x.check()
 }
 
 // After a delete, a late write of an older version is refused too, even of a key that never was.
-func testTombstones(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testTombstones(tb test, s Suite) {
+	x := newBench(tb, s)
 	if !x.backend.Features().Tombstones {
-		t.Skip("the store does not promise to remember deletes")
+		tb.Skip("the store does not promise to remember deletes")
 	}
 	late := x.state(7, 1, "a", "never")
 	x.write(x.state(5, 2, "a"))
 	x.write(gone(10, "a", "never"))
-	x.stale(10, late...)
-	x.stale(10, gone(9, "a")...)
+	x.stale(late...)
+	x.stale(gone(9, "a")...)
 	x.check("a", "never")
 	x.write(x.state(11, 3, "a"))
 	x.check("never")
@@ -53,8 +54,8 @@ func testTombstones(t testing.TB, s Suite) {
 
 // Whatever sequence of writes, deletes and late replays comes, the store holds what a map with a version
 // guard holds.
-func testModel(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testModel(tb test, s Suite) {
+	x := newBench(tb, s)
 	f := x.backend.Features()
 	keys := []string{"k1", "k2", "k3", "k4"}
 	contents := make([][]backends.Record, 3) // by seed, in the order of the keys
@@ -62,7 +63,7 @@ func testModel(t testing.TB, s Suite) {
 		contents[seed] = x.state(1, seed, keys...)
 	}
 	base := int64(0) // versions grow over all runs, because the store stays the same
-	rapid.Check(t, func(rt *rapid.T) {
+	rapid.Check(tb, func(rt *rapid.T) {
 		base += 100
 		x.write(gone(base, keys...))
 		m := model{features: f, keys: map[string]held{}}
@@ -119,10 +120,10 @@ func (m *model) step(rt *rapid.T, x *bench, keys []string, contents [][]backends
 }
 
 // Many versions of the same keys, written at once: the highest stays.
-func testConcurrentVersions(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testConcurrentVersions(tb test, s Suite) {
+	x := newBench(tb, s)
 	if !x.backend.Features().Guarded {
-		t.Skip("the store does not promise to refuse older versions")
+		tb.Skip("the store does not promise to refuse older versions")
 	}
 	keys := make([]string, 50)
 	for i := range keys {
@@ -142,7 +143,7 @@ func testConcurrentVersions(t testing.TB, s Suite) {
 		}
 		writers.Go(func() {
 			if err := x.insist(batch); err != nil {
-				t.Errorf("version %d: %v", batch[0].Version, err)
+				tb.Errorf("version %d: %v", batch[0].Version, err)
 			}
 		})
 	}

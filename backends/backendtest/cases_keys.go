@@ -2,7 +2,6 @@ package backendtest
 
 import (
 	"strings"
-	"testing"
 )
 
 // unusualKeys are keys that differ from each other, however alike they look, and that quoting, trimming,
@@ -22,8 +21,8 @@ func unusualKeys() []string {
 }
 
 // Keys that look alike stay apart; each is found, replaced and deleted by itself.
-func testKeys(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testKeys(tb test, s Suite) {
+	x := newBench(tb, s)
 	keys := unusualKeys()
 	x.write(x.state(7, 1, keys...))
 	x.check()

@@ -4,37 +4,36 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"testing"
 
 	"github.com/outflow-db/outflow/backends"
 )
 
 // Prepare again, also with a target more, keeps what is there.
-func testPrepareAgain(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testPrepareAgain(tb test, s Suite) {
+	x := newBench(tb, s)
 	x.write(x.state(7, 1, "a", "b"))
 	more := x.target
 	more.Name, more.Kind = "conformance_more", "another"
 	for _, targets := range [][]backends.Target{{x.target}, {x.target, more}, {more}, {}} {
-		if err := x.backend.Prepare(t.Context(), targets); err != nil {
-			t.Fatalf("preparing %d targets again: %v", len(targets), err)
+		if err := x.backend.Prepare(tb.Context(), targets); err != nil {
+			tb.Fatalf("preparing %d targets again: %v", len(targets), err)
 		}
 	}
 	x.check()
-	if _, err := x.backend.Write(t.Context(), more, x.state(7, 2, "a", "c")); err != nil {
-		t.Errorf("writing to the target that was added: %v", err)
+	if _, err := x.backend.Write(tb.Context(), more, x.state(7, 2, "a", "c")); err != nil {
+		tb.Errorf("writing to the target that was added: %v", err)
 	}
 	x.check("c") // which went to the other target
 }
 
 // Prepare may run in several places at once.
-func testPrepareConcurrently(t testing.TB, s Suite) {
-	x := unprepared(t, s, s.Base, s.Open(t))
+func testPrepareConcurrently(tb test, s Suite) {
+	x := unprepared(tb, s, s.Base, s.Open(tb))
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
-			if err := x.backend.Prepare(t.Context(), []backends.Target{x.target}); err != nil {
-				t.Errorf("preparing: %v", err)
+			if err := x.backend.Prepare(tb.Context(), []backends.Target{x.target}); err != nil {
+				tb.Errorf("preparing: %v", err)
 			}
 		})
 	}
@@ -44,8 +43,8 @@ func testPrepareConcurrently(t testing.TB, s Suite) {
 }
 
 // Writers of different keys, scans, lookups and health checks do not disturb each other.
-func testConcurrentUse(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testConcurrentUse(tb test, s Suite) {
+	x := newBench(tb, s)
 	var all sync.WaitGroup
 	for w := range 4 {
 		var batches [][]backends.Record
@@ -60,7 +59,7 @@ func testConcurrentUse(t testing.TB, s Suite) {
 		all.Go(func() {
 			for _, batch := range batches {
 				if err := x.insist(batch); err != nil {
-					t.Errorf("writer %d: %v", w, err)
+					tb.Errorf("writer %d: %v", w, err)
 				}
 			}
 		})
@@ -85,16 +84,16 @@ func (x *bench) readAround() {
 }
 
 // A cancelled call ends, with an error if it did not succeed, and spoils nothing for later ones.
-func testCancelled(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testCancelled(tb test, s Suite) {
+	x := newBench(tb, s)
 	records := x.state(7, 1, x.many(500)...)
 	for i := range 10 {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(tb.Context())
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			if _, err := x.backend.Write(ctx, x.target, records[i*50:i*50+50]); err != nil {
-				checkError(t, err, backends.Unknown, backends.Transient)
+				checkError(tb, err, backends.Unknown, backends.Transient)
 			}
 		}()
 		if i == 0 {
@@ -103,7 +102,7 @@ func testCancelled(t testing.TB, s Suite) {
 		cancel()
 		<-done
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(tb.Context())
 	cancel()
 	_, err := x.backend.Write(ctx, x.target, records)
 	x.class(err, backends.Unknown, backends.Transient)
@@ -112,48 +111,48 @@ func testCancelled(t testing.TB, s Suite) {
 }
 
 // A target that was not prepared is an error of class Schema, until it is.
-func testMissingTarget(t testing.TB, s Suite) {
-	x := unprepared(t, s, s.Base, s.Open(t))
-	_, err := x.backend.Write(t.Context(), x.target, x.state(7, 1, "a"))
+func testMissingTarget(tb test, s Suite) {
+	x := unprepared(tb, s, s.Base, s.Open(tb))
+	_, err := x.backend.Write(tb.Context(), x.target, x.state(7, 1, "a"))
 	x.class(err, backends.Schema)
-	err = x.backend.Scan(t.Context(), x.target, func([]backends.Entry) error { return nil })
+	err = x.backend.Scan(tb.Context(), x.target, func([]backends.Entry) error { return nil })
 	x.class(err, backends.Schema)
-	_, err = x.backend.Lookup(t.Context(), x.target, []string{"a"})
+	_, err = x.backend.Lookup(tb.Context(), x.target, []string{"a"})
 	x.class(err, backends.Schema)
-	if err := x.backend.Prepare(t.Context(), []backends.Target{x.target}); err != nil {
-		t.Fatal(err)
+	if err := x.backend.Prepare(tb.Context(), []backends.Target{x.target}); err != nil {
+		tb.Fatal(err)
 	}
 	x.write(x.state(7, 1, "a"))
 	x.check()
 }
 
 // A store that is there is healthy, before and after Prepare.
-func testHealth(t testing.TB, s Suite) {
-	x := unprepared(t, s, s.Base, s.Open(t))
+func testHealth(tb test, s Suite) {
+	x := unprepared(tb, s, s.Base, s.Open(tb))
 	for range 2 {
-		if err := x.backend.Health(t.Context()); err != nil {
-			t.Errorf("health: %v", err)
+		if err := x.backend.Health(tb.Context()); err != nil {
+			tb.Errorf("health: %v", err)
 		}
-		if err := x.backend.Prepare(t.Context(), []backends.Target{x.target}); err != nil {
-			t.Fatal(err)
+		if err := x.backend.Prepare(tb.Context(), []backends.Target{x.target}); err != nil {
+			tb.Fatal(err)
 		}
 	}
 }
 
 // Wrong credentials are an error of class Denied, whatever is called.
-func testDenied(t testing.TB, s Suite) { unusable(t, s, s.Denied(t), backends.Denied) }
+func testDenied(tb test, s Suite) { unusable(tb, s, s.Denied(tb), backends.Denied) }
 
 // A store that is not there is an error of class Transient: it may come back.
-func testUnreachable(t testing.TB, s Suite) { unusable(t, s, s.Unreachable(t), backends.Transient) }
+func testUnreachable(tb test, s Suite) { unusable(tb, s, s.Unreachable(tb), backends.Transient) }
 
-func unusable(t testing.TB, s Suite, b backends.Backend, class backends.Class) {
-	t.Helper()
-	x := unprepared(t, s, s.Base, b)
+func unusable(tb test, s Suite, b backends.Backend, class backends.Class) {
+	tb.Helper()
+	x := unprepared(tb, s, s.Base, b)
 	for name, call := range x.calls() {
 		if err := call(); err == nil || backends.ClassOf(err) != class {
-			t.Errorf("%s: got %v, want class %s", name, err, class)
+			tb.Errorf("%s: got %v, want class %s", name, err, class)
 		} else {
-			checkError(t, err, class)
+			checkError(tb, err, class)
 		}
 	}
 }
@@ -178,15 +177,15 @@ func (x *bench) calls() map[string]func() error {
 }
 
 // After Close, calls fail and do not hang or panic; Close may be called again.
-func testClosed(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testClosed(tb test, s Suite) {
+	x := newBench(tb, s)
 	x.write(x.state(7, 1, "a"))
 	if err := x.backend.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for name, call := range x.calls() {
 		if call() == nil {
-			t.Errorf("%s succeeded on a closed backend", name)
+			tb.Errorf("%s succeeded on a closed backend", name)
 		}
 	}
 }

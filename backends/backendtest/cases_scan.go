@@ -3,7 +3,6 @@ package backendtest
 import (
 	"errors"
 	"fmt"
-	"testing"
 
 	"github.com/outflow-db/outflow/backends"
 )
@@ -17,8 +16,8 @@ func (x *bench) many(n int) []string {
 }
 
 // Scan reports every live entry once and no deleted one, over many pages.
-func testScan(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testScan(tb test, s Suite) {
+	x := newBench(tb, s)
 	x.check("nothing")
 	keys := x.many(3500)
 	x.write(x.state(7, 1, keys...))
@@ -28,14 +27,14 @@ func testScan(t testing.TB, s Suite) {
 }
 
 // A record that does not change during a scan is reported exactly once, whatever happens to the others.
-func testScanWhileWriting(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testScanWhileWriting(tb test, s Suite) {
+	x := newBench(tb, s)
 	keys := x.many(3000)
 	x.write(x.state(7, 1, keys...))
 	x.refresh()
 	seen, busy := map[string]int{}, map[string]bool{}
 	version := int64(10)
-	err := x.backend.Scan(t.Context(), x.target, func(page []backends.Entry) error {
+	err := x.backend.Scan(tb.Context(), x.target, func(page []backends.Entry) error {
 		for _, e := range page {
 			seen[e.Key]++
 		}
@@ -48,57 +47,57 @@ func testScanWhileWriting(t testing.TB, s Suite) {
 		return nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, key := range keys {
 		if !busy[key] && seen[key] != 1 {
-			t.Errorf("key %q was reported %d times", key, seen[key])
+			tb.Errorf("key %q was reported %d times", key, seen[key])
 		}
 	}
 }
 
 // An error of fn ends the scan and comes back as it is.
-func testScanStops(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testScanStops(tb test, s Suite) {
+	x := newBench(tb, s)
 	x.write(x.state(7, 1, x.many(2500)...))
 	x.refresh()
 	enough := errors.New("enough")
 	pages := 0
-	err := x.backend.Scan(t.Context(), x.target, func([]backends.Entry) error {
+	err := x.backend.Scan(tb.Context(), x.target, func([]backends.Entry) error {
 		pages++
 		return enough
 	})
 	if err != enough || pages != 1 { //nolint:errorlint // as it is, not wrapped
-		t.Errorf("got %v after %d pages", err, pages)
+		tb.Errorf("got %v after %d pages", err, pages)
 	}
 }
 
 // Lookup tells the newest state of what is there, and nothing of what is not.
-func testLookup(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testLookup(tb test, s Suite) {
+	x := newBench(tb, s)
 	x.write(x.state(7, 1, "a", "b", "c"))
 	x.write(gone(8, "b"))
 	x.write(x.state(9, 2, "c"))
 	x.check("b", "never", "A", "a ")
 	if got := x.lookup(); len(got) != 0 {
-		t.Errorf("no keys found %v", got)
+		tb.Errorf("no keys found %v", got)
 	}
 }
 
 // A content that was changed behind the backend's back has another digest.
-func testTampered(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testTampered(tb test, s Suite) {
+	x := newBench(tb, s)
 	if !x.backend.Features().Recomputed {
-		t.Skip("the store does not promise to recompute digests")
+		tb.Skip("the store does not promise to recompute digests")
 	}
 	x.write(x.state(7, 1, "a", "b"))
-	s.Tamper(t, x.backend, x.target, "a")
+	s.Tamper(tb, x.backend, x.target, "a")
 	for name, got := range map[string]map[string]backends.Entry{"scan": x.scan(), "lookup": x.lookup("a", "b")} {
 		if got["a"].Digest == x.want["a"].Digest || got["a"].Digest == (backends.Digest{}) {
-			t.Errorf("%s does not notice the change", name)
+			tb.Errorf("%s does not notice the change", name)
 		}
 		if got["b"] != x.want["b"] {
-			t.Errorf("%s: the other record differs: %v", name, got["b"])
+			tb.Errorf("%s: the other record differs: %v", name, got["b"])
 		}
 	}
 	x.write(x.state(8, 1, "a"))

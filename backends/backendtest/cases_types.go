@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 )
 
 // tables makes the suite's tables in the source.
@@ -91,8 +90,8 @@ func texts() []string {
 }
 
 // Every value of every type can be a column: it is stored, and what comes back is what was written.
-func testTypes(t testing.TB, s Suite) {
-	x := benchOf(t, s, Types, s.Open(t))
+func testTypes(tb test, s Suite) {
+	x := benchOf(tb, s, Types, s.Open(tb))
 	x.sql("insert into @.kind (id) values (0)")
 	keys := []string{"0"}
 	for _, v := range values {

@@ -3,14 +3,13 @@ package backendtest
 import (
 	"fmt"
 	"strings"
-	"testing"
 
 	"github.com/outflow-db/outflow/backends"
 )
 
 // Writing a record twice leaves the store as writing it once.
-func testReplay(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testReplay(tb test, s Suite) {
+	x := newBench(tb, s)
 	records := x.state(7, 1, "a", "b", "c")
 	for range 3 {
 		x.write(records)
@@ -19,8 +18,8 @@ func testReplay(t testing.TB, s Suite) {
 }
 
 // A newer version replaces the older one.
-func testUpdate(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testUpdate(tb test, s Suite) {
+	x := newBench(tb, s)
 	x.write(x.state(7, 1, "a", "b"))
 	x.write(x.state(8, 2, "b", "c"))
 	x.check()
@@ -29,8 +28,8 @@ func testUpdate(t testing.TB, s Suite) {
 }
 
 // A deleted record is gone, whether it was there or not, and can come back.
-func testDelete(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testDelete(tb test, s Suite) {
+	x := newBench(tb, s)
 	x.write(x.state(7, 1, "a", "b"))
 	x.write(gone(8, "a", "never"))
 	x.check("a", "never")
@@ -42,8 +41,8 @@ func testDelete(t testing.TB, s Suite) {
 }
 
 // Answers come in the order of the records, which is not that of the keys, and writes and deletes mix.
-func testOrderOfAnswers(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testOrderOfAnswers(tb test, s Suite) {
+	x := newBench(tb, s)
 	x.write(x.state(20, 1, "m", "b"))
 	mixed := []backends.Record{x.state(30, 2, "z")[0], gone(5, "m")[0], gone(30, "b")[0], x.state(30, 3, "a")[0]}
 	results := x.try(mixed)
@@ -54,7 +53,7 @@ func testOrderOfAnswers(t testing.TB, s Suite) {
 	}
 	for i, want := range []backends.Outcome{backends.Applied, backends.Stale, backends.Applied, backends.Applied} {
 		if results[i].Outcome != want {
-			t.Errorf("answer %d, for key %s: %s", i, mixed[i].Key, describe(results[i]))
+			tb.Errorf("answer %d, for key %s: %s", i, mixed[i].Key, describe(results[i]))
 		}
 	}
 	x.expect([]backends.Record{mixed[0], mixed[2], mixed[3]})
@@ -62,21 +61,21 @@ func testOrderOfAnswers(t testing.TB, s Suite) {
 }
 
 // One record that the store refuses for good does not keep the others of its batch out; mended, it is taken.
-func testPoison(t testing.TB, s Suite) {
-	x := benchOf(t, s, s.PoisonShape, s.Open(t))
+func testPoison(tb test, s Suite) {
+	x := benchOf(tb, s, s.PoisonShape, s.Open(tb))
 	records := x.state(7, 1, "a", "b", "c", "d", "e", "f", "g")
 	good := records[4]
 	records[4] = s.Poison(good)
 	for i, r := range x.try(records) {
 		switch {
 		case i != 4 && r.Outcome != backends.Applied:
-			t.Errorf("key %q: %s, want applied", records[i].Key, describe(r))
+			tb.Errorf("key %q: %s, want applied", records[i].Key, describe(r))
 		case i == 4 && (r.Outcome != backends.Failed || r.Err == nil):
-			t.Fatalf("the poison: %s, want failed", describe(r))
+			tb.Fatalf("the poison: %s, want failed", describe(r))
 		case i == 4:
-			checkError(t, r.Err, backends.Rejected)
+			checkError(tb, r.Err, backends.Rejected)
 			if r.Err.Key != good.Key {
-				t.Errorf("the error tells key %q: %v", r.Err.Key, r.Err)
+				tb.Errorf("the error tells key %q: %v", r.Err.Key, r.Err)
 			}
 		}
 	}
@@ -87,8 +86,8 @@ func testPoison(t testing.TB, s Suite) {
 }
 
 // A batch larger than the store takes is written in parts; one just as large as it says is taken whole.
-func testLargeBatch(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testLargeBatch(tb test, s Suite) {
+	x := newBench(tb, s)
 	n := x.backend.Features().MaxRecords
 	if n == 0 || n > 5000 {
 		n = 5000
@@ -99,9 +98,9 @@ func testLargeBatch(t testing.TB, s Suite) {
 	}
 	records := x.state(7, 1, keys...)
 	whole := backends.Split(records[:n], x.backend.Features())[0]
-	results, err := x.backend.Write(t.Context(), x.target, whole)
+	results, err := x.backend.Write(tb.Context(), x.target, whole)
 	if err != nil || len(results) != len(whole) {
-		t.Fatalf("writing %d records: %d answers, %v", len(whole), len(results), err)
+		tb.Fatalf("writing %d records: %d answers, %v", len(whole), len(results), err)
 	}
 	x.write(records)
 	x.check()
@@ -110,8 +109,8 @@ func testLargeBatch(t testing.TB, s Suite) {
 }
 
 // Empty values are kept as such, and huge ones whole.
-func testSizes(t testing.TB, s Suite) {
-	x := newBench(t, s)
+func testSizes(tb test, s Suite) {
+	x := newBench(tb, s)
 	x.put(1, "empty", "huge", "wide", "null")
 	x.sql("update @.item set name = '', note = '' where key = 'empty'")
 	x.sql("update @.item set name = null, n = null, note = null where key = 'null'")
@@ -122,9 +121,9 @@ func testSizes(t testing.TB, s Suite) {
 }
 
 // A shape's records are kept, replaced, and deleted by their key alone.
-func shapeTest(shape Shape) func(testing.TB, Suite) {
-	return func(t testing.TB, s Suite) {
-		x := benchOf(t, s, shape, s.Open(t))
+func shapeTest(shape Shape) func(test, Suite) {
+	return func(tb test, s Suite) {
+		x := benchOf(tb, s, shape, s.Open(tb))
 		x.write(x.state(7, 1, "a", "b", "c"))
 		x.check()
 		x.write(append(x.state(8, 2, "b"), gone(8, "c")...))

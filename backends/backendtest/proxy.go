@@ -27,15 +27,15 @@ const (
 	silent        // requests go through, answers are held back
 )
 
-func newProxy(t testing.TB, store string) *proxy {
-	t.Helper()
+func newProxy(tb testing.TB, store string) *proxy {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // lives as long as the test
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p := &proxy{listener: l, store: store, open: map[net.Conn]bool{}}
 	p.copies.Go(p.accept)
-	t.Cleanup(p.close)
+	tb.Cleanup(p.close)
 	return p
 }
 

@@ -18,7 +18,7 @@ type Suite struct {
 
 	// Source is a PostgreSQL database, in which the suite makes schemas of its own.
 	Source func(t testing.TB) *pgxpool.Pool
-	source *pgxpool.Pool
+	source *pgxpool.Pool // what it answered
 
 	// Settings are the settings of a target of a shape, and whether the store serves such targets. Nil: it
 	// serves all of them without settings.
@@ -85,23 +85,26 @@ func Run(t *testing.T, s Suite) {
 }
 
 // complete fills in what was left to us.
-func (s Suite) complete(t testing.TB) Suite {
-	t.Helper()
+func (s Suite) complete(tb testing.TB) Suite {
+	tb.Helper()
 	if s.Base == "" {
 		s.Base = Plain
 	}
 	if s.HugeValue == 0 {
 		s.HugeValue = 4 << 20
 	}
-	s.source = s.Source(t)
+	s.source = s.Source(tb)
 	return s
 }
+
+// A test is what a case runs in: a real one, or one that records what would fail it.
+type test interface{ testing.TB }
 
 // A testcase is a promise, and what a suite may lack to test it.
 type testcase struct {
 	name   string
 	unless func(Suite) bool
-	run    func(testing.TB, Suite)
+	run    func(test, Suite)
 }
 
 var cases = []testcase{

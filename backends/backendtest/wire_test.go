@@ -37,15 +37,15 @@ func (s served) Write(args *WriteArgs, reply *WriteReply) error {
 	return nil
 }
 
-func serve(t testing.TB, m *Memory) (address string) {
-	t.Helper()
+func serve(tb testing.TB, m *Memory) (address string) {
+	tb.Helper()
 	server := rpc.NewServer()
 	if err := server.RegisterName("store", served{m}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p := &proxy{open: map[net.Conn]bool{}} // keeps the connections, to end them
 	p.copies.Go(func() {
@@ -58,7 +58,7 @@ func serve(t testing.TB, m *Memory) (address string) {
 			p.copies.Go(func() { server.ServeConn(c) })
 		}
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = l.Close()
 		p.cut()
 		p.copies.Wait()
@@ -108,11 +108,12 @@ func (r *remote) Health(context.Context) error {
 func asItIs(err error) error { return err }
 
 // remoteSuite is the suite of a Memory behind TCP.
-func remoteSuite(t testing.TB, source func(testing.TB) *pgxpool.Pool, lost func(error) error) Suite {
+func remoteSuite(tb testing.TB, source func(testing.TB) *pgxpool.Pool, lost func(error) error) Suite {
+	tb.Helper()
 	m := &Memory{Promises: Everything()}
 	return Suite{
 		Source:  source,
-		Address: serve(t, m),
+		Address: serve(tb, m),
 		Through: func(_ testing.TB, address string) backends.Backend {
 			return &remote{Memory: m, address: address, lost: lost}
 		},

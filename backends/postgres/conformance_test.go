@@ -14,40 +14,40 @@ import (
 )
 
 // role is what a role needs: to connect, and to make one schema.
-func role(t testing.TB) (address *url.URL) {
-	t.Helper()
-	pool := pgtest.Empty(t)
-	u, err := url.Parse(pgtest.URL(t, pool))
+func role(tb testing.TB) (address *url.URL) {
+	tb.Helper()
+	pool := pgtest.Empty(tb)
+	u, err := url.Parse(pgtest.URL(tb, pool))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	name := "reader_" + u.Path[1:]
-	exec(t, pool, "create role "+name+" login password 'the secret'")
-	exec(t, pool, "grant create on database "+u.Path[1:]+" to "+name)
-	t.Cleanup(func() {
-		exec(t, pool, "drop owned by "+name)
-		exec(t, pool, "drop role "+name)
+	exec(tb, pool, "create role "+name+" login password 'the secret'")
+	exec(tb, pool, "grant create on database "+u.Path[1:]+" to "+name)
+	tb.Cleanup(func() {
+		exec(tb, pool, "drop owned by "+name)
+		exec(tb, pool, "drop role "+name)
 	})
 	u.User = url.UserPassword(name, "the secret")
 	return u
 }
 
-func exec(t testing.TB, pool *pgxpool.Pool, sql string, args ...any) {
-	t.Helper()
-	ctx := t.Context()
+func exec(tb testing.TB, pool *pgxpool.Pool, sql string, args ...any) {
+	tb.Helper()
+	ctx := tb.Context()
 	if ctx.Err() != nil {
 		ctx = context.WithoutCancel(ctx)
 	}
 	if _, err := pool.Exec(ctx, sql, args...); err != nil {
-		t.Fatalf("%s: %v", sql, err)
+		tb.Fatalf("%s: %v", sql, err)
 	}
 }
 
-func store(t testing.TB, settings map[string]any) *backend {
-	t.Helper()
-	b, err := open(backends.Config{Name: "model", Type: Type, Settings: settings})
+func store(tb testing.TB, settings map[string]any) *backend {
+	tb.Helper()
+	b, err := open(tb.Context(), backends.Config{Name: "model", Type: Type, Settings: settings})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -65,8 +65,9 @@ func TestConformance(t *testing.T) {
 	address := role(t)
 	backendtest.Run(t, backendtest.Suite{
 		Source: pgtest.Empty,
-		Open: func(t testing.TB) backends.Backend {
-			return store(t, map[string]any{"url": address.String(), "schema": "Store " + rand.Text()})
+		Open: func(tb testing.TB) backends.Backend {
+			tb.Helper()
+			return store(tb, map[string]any{"url": address.String(), "schema": "Store " + rand.Text()})
 		},
 		Settings: func(shape backendtest.Shape) (map[string]any, bool) { return shapeSettings[shape], true },
 		Poison: func(r backends.Record) backends.Record {
@@ -75,24 +76,28 @@ func TestConformance(t *testing.T) {
 		},
 		PoisonShape: backendtest.Vector,
 		Address:     address.Host,
-		Through: func(t testing.TB, proxy string) backends.Backend {
+		Through: func(tb testing.TB, proxy string) backends.Backend {
+			tb.Helper()
 			through := *address
 			through.Host = proxy
-			return store(t, map[string]any{"url": through.String(), "schema": "Store " + rand.Text()})
+			return store(tb, map[string]any{"url": through.String(), "schema": "Store " + rand.Text()})
 		},
-		Denied: func(t testing.TB) backends.Backend {
-			return store(t, map[string]any{"url": address.String(), "password": "wrong"})
+		Denied: func(tb testing.TB) backends.Backend {
+			tb.Helper()
+			return store(tb, map[string]any{"url": address.String(), "password": "wrong"})
 		},
-		Unreachable: func(t testing.TB) backends.Backend {
-			return store(t, map[string]any{"url": "postgres://nobody@127.0.0.1:1/none"})
+		Unreachable: func(tb testing.TB) backends.Backend {
+			tb.Helper()
+			return store(tb, map[string]any{"url": "postgres://nobody@127.0.0.1:1/none"})
 		},
-		Tamper: func(t testing.TB, b backends.Backend, target backends.Target, key string) {
+		Tamper: func(tb testing.TB, b backends.Backend, target backends.Target, key string) {
+			tb.Helper()
 			p := b.(*backend)
 			m, err := p.model(target)
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
-			exec(t, p.pool, "update "+m.table+" set body = body || '{\"name\": \"other\"}' where key = $1", key)
+			exec(tb, p.pool, "update "+m.table+" set body = body || '{\"name\": \"other\"}' where key = $1", key)
 		},
 	})
 }

@@ -21,11 +21,11 @@ type fixture struct {
 	version int64
 }
 
-func newFixture(t testing.TB, target backends.Target) *fixture {
-	t.Helper()
-	pool := pgtest.Empty(t)
-	f := &fixture{TB: t, admin: pool, target: target, backend: store(t, map[string]any{"url": pgtest.URL(t, pool)})}
-	t.Cleanup(func() { _ = f.Close() })
+func newFixture(tb testing.TB, target backends.Target) *fixture {
+	tb.Helper()
+	pool := pgtest.Empty(tb)
+	f := &fixture{TB: tb, admin: pool, target: target, backend: store(tb, map[string]any{"url": pgtest.URL(tb, pool)})}
+	tb.Cleanup(func() { _ = f.Close() })
 	f.prepare()
 	return f
 }
@@ -87,9 +87,9 @@ func (f *fixture) strings(sql string, args ...any) []string {
 	return got
 }
 
-func (f *fixture) exec(sql string, args ...any) {
+func (f *fixture) exec(sql string) {
 	f.Helper()
-	exec(f, f.admin, sql, args...)
+	exec(f, f.admin, sql)
 }
 
 // fails wants a query to be refused with a message.

@@ -15,10 +15,10 @@ import (
 	"github.com/outflow-db/outflow/backends"
 )
 
-func vectors(t testing.TB, settings map[string]any) *fixture {
-	t.Helper()
+func vectors(tb testing.TB, settings map[string]any) *fixture {
+	tb.Helper()
 	settings["vector"] = "v"
-	return newFixture(t, backends.Target{
+	return newFixture(tb, backends.Target{
 		Kind: "k", Name: "vectors", Columns: []backends.Column{{Name: "v", Type: "real[]"}, {Name: "name", Type: "text"}}, Settings: settings,
 	})
 }

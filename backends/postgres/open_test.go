@@ -24,7 +24,7 @@ func TestOpenRefuses(t *testing.T) {
 	if strings.Contains(err.Error(), "hush") {
 		t.Errorf("the password is told: %v", err)
 	}
-	if _, err := open(backends.Config{}); err == nil || !strings.Contains(err.Error(), "setting url is missing") {
+	if _, err := open(t.Context(), backends.Config{}); err == nil || !strings.Contains(err.Error(), "setting url is missing") {
 		t.Errorf("got %v", err)
 	}
 }

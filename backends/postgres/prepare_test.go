@@ -48,7 +48,7 @@ func TestPrepareMends(t *testing.T) {
 
 func sorted(words string) map[string]bool {
 	set := map[string]bool{}
-	for _, w := range strings.Fields(words) {
+	for w := range strings.FieldsSeq(words) {
 		set[w] = true
 	}
 	return set
@@ -129,4 +129,18 @@ func TestNamesAreQuoted(t *testing.T) {
 			rt.Fatalf("lookup in %q: %v, %v", target, got, err)
 		}
 	})
+}
+
+// Each target has indexes of its own, also where another target has the same settings.
+func TestIndexesAreTheTargets(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, backends.Target{Kind: "k", Name: "one", Columns: columns("a", "b"), Settings: map[string]any{
+		"text": "a", "edge": map[string]any{"from": "a", "to": "b"},
+	}})
+	f.target.Name = "two"
+	f.prepare()
+	got := f.strings("select format('%s %s', tablename, count(*)) from pg_indexes where schemaname = 'readmodel' and tablename in ('one', 'two') group by tablename order by 1")
+	if d := cmp.Diff([]string{"one 5", "two 5"}, got); d != "" {
+		t.Error(d)
+	}
 }

@@ -90,7 +90,7 @@ func TestSearchRanks(t *testing.T) {
 		"parse":           "parse",
 		"PARSECONFIG":     "config",
 		"testParseConfig": "test",
-		" study ":         "study",
+		"study  ":         "study",
 	} {
 		got := f.strings("select key from readmodel.search('symbols', $1, 1)", query)
 		if len(got) != 1 || got[0] != want {

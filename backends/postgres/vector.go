@@ -70,7 +70,7 @@ const threshold = 0.6
 // ones, by bit_count, is near to the scalar product, also for sparse vectors.
 func (e embedding) signs() []byte {
 	b := make([]byte, 4+(2*e.n+7)/8)
-	binary.BigEndian.PutUint32(b, uint32(2*e.n))
+	binary.BigEndian.PutUint32(b, length(2*e.n))
 	limit := threshold * e.norm / math.Sqrt(float64(max(e.n, 1)))
 	for i := range e.n {
 		switch v := e.at(i); {

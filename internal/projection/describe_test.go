@@ -13,10 +13,10 @@ import (
 	"github.com/outflow-db/outflow/internal/projection"
 )
 
-func exec(t testing.TB, pool *pgxpool.Pool, sql string, args ...any) {
-	t.Helper()
-	if _, err := pool.Exec(context.Background(), sql, args...); err != nil {
-		t.Fatalf("%s: %v", sql, err)
+func exec(tb testing.TB, pool *pgxpool.Pool, sql string) {
+	tb.Helper()
+	if _, err := pool.Exec(context.Background(), sql); err != nil {
+		tb.Fatalf("%s: %v", sql, err)
 	}
 }
 

@@ -18,9 +18,9 @@ import (
 )
 
 // read runs a query wrapped for a layout.
-func read(t testing.TB, pool *pgxpool.Pool, query string, layout backends.Layout, keys ...string) ([]backends.Record, error) {
-	t.Helper()
-	rows, err := pool.Query(t.Context(), projection.SQL(query, layout), projection.Formats(layout), append([]string{}, keys...))
+func read(tb testing.TB, pool *pgxpool.Pool, query string, layout backends.Layout, keys ...string) ([]backends.Record, error) {
+	tb.Helper()
+	rows, err := pool.Query(tb.Context(), projection.SQL(query, layout), projection.Formats(layout), append([]string{}, keys...))
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +156,10 @@ func TestReadFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range projection.Read(rows, layout, 1) {
+	for _, err := range projection.Read(rows, layout, 1) {
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 	if n := pool.Stat().AcquiredConns(); n != 0 {

@@ -82,7 +82,7 @@ func (r *Reader) String(name, def string) string { return value(r, name, def, "a
 // Int reads a whole number from least to most.
 func (r *Reader) Int(name string, def, least, most int) int {
 	r.read[name] = true
-	n := def
+	var n int
 	switch v := r.values[name].(type) {
 	case nil:
 		return def
