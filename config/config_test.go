@@ -75,16 +75,20 @@ func TestParseWhole(t *testing.T) {
 			Zombie: time.Hour, Late: time.Minute, Poll: true, RefuseCopy: true,
 		},
 		Kinds: []Kind{
-			{Name: "file", Table: "app.files", Key: []string{"path"}, Line: 22,
-				Dependants: map[string]string{"symbol": "select id from app.symbols where file = any($1)"}},
+			{
+				Name: "file", Table: "app.files", Key: []string{"path"}, Line: 22,
+				Dependants: map[string]string{"symbol": "select id from app.symbols where file = any($1)"},
+			},
 			{Name: "symbol", Table: "app.symbols", Key: []string{"file", "name"}, PerRow: true, Line: 27},
 		},
 		Backends: []Backend{{Name: "search", Type: "store", Line: 32, Settings: map[string]any{
 			"addresses": []any{"http://one", "http://two"}, "pool": 8, "ratio": 0.5, "tls": true, "nothing": nil,
 			"nested": map[string]any{"deep": "1"},
 		}}},
-		Projections: []Projection{{Kind: "file", Backend: "search", Target: "files", Line: 42,
-			Query: "select path as key from app.files where path = any($1)", Settings: map[string]any{"shards": 2}}},
+		Projections: []Projection{{
+			Kind: "file", Backend: "search", Target: "files", Line: 42,
+			Query: "select path as key from app.files where path = any($1)", Settings: map[string]any{"shards": 2},
+		}},
 	}
 	if diff := cmp.Diff(want, parse(t, whole, environment(nil))); diff != "" {
 		t.Error(diff)

@@ -15,6 +15,7 @@ type broken struct {
 }
 
 func (b broken) check(t *testing.T) {
+	t.Helper()
 	t.Run(b.name, func(t *testing.T) {
 		t.Parallel()
 		_, err := Parse("c.yaml", []byte(b.text), environment(map[string]string{"DATABASE_URL": "host=x", "WORD": "geheim"}))

@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,12 +38,7 @@ func (r *reader) text(to *string, want string) field {
 // choice reads one of a few words.
 func (r *reader) choice(to *string, words ...string) field {
 	return convert(r, to, "one of "+strings.Join(words, ", "), func(s string) (string, bool) {
-		for _, w := range words {
-			if s == w {
-				return s, true
-			}
-		}
-		return "", false
+		return s, slices.Contains(words, s)
 	})
 }
 

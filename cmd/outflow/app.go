@@ -27,7 +27,7 @@ type app struct {
 
 // run runs a command line, says what went wrong, and is the exit status.
 func (a *app) run(ctx context.Context, args []string) int {
-	root := a.root()
+	root := a.root() //nolint:contextcheck // cobra hands each verb its context
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil && !errors.Is(err, errDiffers) {

@@ -76,7 +76,7 @@ func demoOn(ctx context.Context, given string) (*demoDatabase, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the demo's database: %w", err)
 	}
-	d := &demoDatabase{url: withDatabase(given, demoName), close: func() error { return dropDemo(given) }}
+	d := &demoDatabase{url: withDatabase(given, demoName), close: func() error { return dropDemo(context.WithoutCancel(ctx), given) }}
 	version, err := serverVersion(ctx, d.url)
 	if err != nil {
 		return nil, errors.Join(err, d.close())
@@ -85,9 +85,9 @@ func demoOn(ctx context.Context, given string) (*demoDatabase, error) {
 	return d, nil
 }
 
-// dropDemo drops the demo's database, even when the demo was interrupted.
-func dropDemo(given string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+// dropDemo drops the demo's database.
+func dropDemo(ctx context.Context, given string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	err := demoAdmin(ctx, given, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "drop database if exists "+demoName+" with (force)")

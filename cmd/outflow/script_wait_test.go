@@ -65,9 +65,13 @@ func scriptTemporary(ts *testscript.TestScript, _ bool, _ []string) {
 	if !ok {
 		ts.Fatalf("no testing.TB")
 	}
-	dir, err := os.MkdirTemp("", "outflow-demo-test-") //nolint:usetesting // T.TempDir is closed to other users
+	dir, err := os.MkdirTemp("", "outflow-demo-test-") // T.TempDir is closed to other users
 	ts.Check(err)
-	tb.Cleanup(func() { os.RemoveAll(dir) })
+	tb.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			tb.Error(err)
+		}
+	})
 	ts.Check(os.Chmod(dir, 0o755))
 	ts.Setenv("TMPDIR", dir)
 }

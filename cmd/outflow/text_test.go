@@ -42,8 +42,10 @@ func TestStatusScreen(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	all := []outbox.BackendStatus{
-		{Name: "graph", Type: "nebula", Paused: "wrong password", Changes: 1200, Lag: 90 * time.Second, Parked: 2,
-			Lanes: []outbox.LaneStatus{{Position: "10:20:" + strings.Repeat("11,", 20), Saved: now.Add(-time.Hour), Changes: 1200, Lag: 90 * time.Second}}},
+		{
+			Name: "graph", Type: "nebula", Paused: "wrong password", Changes: 1200, Lag: 90 * time.Second, Parked: 2,
+			Lanes: []outbox.LaneStatus{{Position: "10:20:" + strings.Repeat("11,", 20), Saved: now.Add(-time.Hour), Changes: 1200, Lag: 90 * time.Second}},
+		},
 		{Name: "search", Type: "postgres", Lanes: []outbox.LaneStatus{{Position: "5:5:", Owner: "host-1", Saved: now.Add(-200 * time.Millisecond)}, {Lane: 1, Position: "5:5:", Saved: now.Add(time.Second)}}},
 		{Name: "vectors", Type: "qdrant", Changes: 1, Lanes: []outbox.LaneStatus{{Position: "5:5:", Saved: now, Changes: 1}}},
 		{Name: "x", Type: "postgres"},
