@@ -31,6 +31,12 @@ func jobBackoff(n int, random float64) time.Duration {
 	return d/2 + time.Duration(random*float64(d/2))
 }
 
+// verifyBackoff is how long River waits before attempt n+1 of a verify: up to five minutes.
+func verifyBackoff(n int, random float64) time.Duration {
+	d := min(time.Second<<min(max(n-1, 0), 10), 5*time.Minute)
+	return d/2 + time.Duration(random*float64(d/2))
+}
+
 func random() float64 { return rand.Float64() } //nolint:gosec // jitter needs no secrecy
 
 // verdict is what to do with records whose write failed.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -29,11 +31,12 @@ type Settings struct {
 	PortionBytes int           // bytes of records that one lane reads before it writes them; default 8 MiB; up to three portions are in memory
 	BatchRecords int           // records of a request, unless the backend takes fewer; default 1000
 	BatchBytes   int           // bytes of a request, unless the backend takes fewer; default 4 MiB
-	Lease        time.Duration // after which a dead worker's lane is free; default 10s, at least 1s
+	Lease        time.Duration // after which a dead worker's lane is free; default 10s, at least 100ms
 	Slice        time.Duration // after which a job makes room for others; default 10s
 	Linger       time.Duration // how long a job waits for more before it ends; default 2s
 	Patience     time.Duration // how long a job retries a failing store before River retries it; default 15s
 	Request      time.Duration // time for one request to a store; default 30s
+	Grace        time.Duration // how long a stop lets requests under way go on before it cuts them; default 15s
 	SaveEvery    time.Duration // positions are saved this often at most; default 200ms
 	Retention    time.Duration // applied rows of the log are kept this long; default 7 days
 	Zombie       time.Duration // how long a worker whose end nobody saw may still write; default 24h
@@ -54,6 +57,7 @@ func (s Settings) withDefaults() Settings {
 	def(&s.Linger, 2*time.Second)
 	def(&s.Patience, 15*time.Second)
 	def(&s.Request, 30*time.Second)
+	def(&s.Grace, 15*time.Second)
 	def(&s.SaveEvery, 200*time.Millisecond)
 	def(&s.Retention, 7*24*time.Hour)
 	def(&s.Zombie, 24*time.Hour)
@@ -86,6 +90,7 @@ func (s Settings) problems() []error {
 	positive("linger", s.Linger > 0, s.Linger, "above zero")
 	positive("patience", s.Patience > 0, s.Patience, "above zero")
 	positive("request", s.Request > 0, s.Request, "above zero")
+	positive("grace", s.Grace > 0, s.Grace, "above zero")
 	positive("save every", s.SaveEvery > 0 && s.SaveEvery < s.Lease/2, s.SaveEvery, "above zero and below half the lease")
 	positive("retention", s.Retention > 0, s.Retention, "above zero")
 	positive("zombie", s.Zombie > 0, s.Zombie, "above zero")
@@ -114,28 +119,60 @@ func (c Config) checked() (Config, error) {
 	if c.Pool == nil {
 		errs = append(errs, errors.New("pool is missing"))
 	}
-	known, kinds, targets := map[string]bool{}, map[string]bool{}, map[[3]string]bool{}
+	errs = append(errs, c.backendProblems()...)
+	errs = append(errs, c.projectionProblems()...)
+	kinds := map[string]bool{}
+	for _, k := range c.Kinds {
+		if kinds[k.Name] {
+			errs = append(errs, fmt.Errorf("kind %s is configured twice", k.Name))
+		}
+		kinds[k.Name] = true
+	}
+	return c, errors.Join(errs...)
+}
+
+// backendName is the form of a backend's name, which River's queues have as well.
+var backendName = regexp.MustCompile(`^[a-z0-9]+([_-][a-z0-9]+)*$`)
+
+// backendProblems lists what is wrong with the backends.
+func (c Config) backendProblems() []error {
+	var errs []error
+	known := map[string]bool{}
 	for _, b := range c.Backends {
-		if known[b.Name] {
+		switch {
+		case known[b.Name]:
 			errs = append(errs, fmt.Errorf("backend %s is configured twice", b.Name))
+		case !backendName.MatchString(b.Name) || len(b.Name) > 63:
+			errs = append(errs, fmt.Errorf("backend %q: a name has small letters and digits, single - or _ between them, and is up to 63 long", b.Name))
+		case b.Name == maintenance:
+			errs = append(errs, fmt.Errorf("backend %s: the name is taken by a queue of the engine's own", b.Name))
 		}
 		known[b.Name] = true
 	}
-	for _, k := range c.Kinds {
-		kinds[k.Name] = true
-	}
+	return errs
+}
+
+// projectionProblems lists what is wrong with the projections by themselves.
+func (c Config) projectionProblems() []error {
+	var errs []error
+	targets := map[[2]string]string{}
 	for i, p := range c.Projections {
-		if !known[p.Backend] {
+		if !slices.ContainsFunc(c.Backends, func(b backends.Config) bool { return b.Name == p.Backend }) {
 			errs = append(errs, fmt.Errorf("projection %d of kind %s: no backend %q is configured", i+1, p.Kind, p.Backend))
 		}
 		if p.Kind == "" || p.Target == "" || p.Query == "" {
 			errs = append(errs, fmt.Errorf("projection %d into backend %s: kind, target and query must not be empty", i+1, p.Backend))
 		}
-		id := [3]string{p.Backend, p.Kind, p.Target}
-		if targets[id] {
-			errs = append(errs, fmt.Errorf("projection %d: kind %s goes into target %s of backend %s twice", i+1, p.Kind, p.Target, p.Backend))
+		id := [2]string{p.Backend, p.Target}
+		if other, taken := targets[id]; taken { // two kinds there would overwrite each other's keys
+			errs = append(errs, fmt.Errorf("projection %d: target %s of backend %s is that of kind %s already", i+1, p.Target, p.Backend, other))
 		}
-		targets[id] = true
+		targets[id] = p.Kind
 	}
-	return c, errors.Join(errs...)
+	return errs
+}
+
+// of is the projections into the backend.
+func of(backend string, all []Projection) []Projection {
+	return slices.DeleteFunc(slices.Clone(all), func(p Projection) bool { return p.Backend != backend })
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,14 +47,14 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := roomy(c); err != nil {
+	if err := roomy(c, len(c.Backends)); err != nil {
 		return nil, err
 	}
 	e := &Engine{c: c, log: c.Logger, process: self(), ended: make(chan struct{}), stores: map[string]*store{}, paused: map[string]bool{}}
 	e.hard, e.drop = context.WithCancel(context.WithoutCancel(ctx))
 	e.waker = outbox.NewWaker(c.Pool, c.Logger)
 	if e.client, err = e.river(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, e.Close())
 	}
 	for _, b := range c.Backends {
 		s, err := openStore(ctx, c, b)
@@ -64,12 +66,13 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	return e, nil
 }
 
-// roomy checks that the pool has connections for everything that holds one at the same time: two for each lane, one
-// each for River's notifications and ours, and a few for short statements.
-func roomy(c Config) error {
-	need := int32(2*len(c.Backends)*c.Settings.Lanes + 4) //nolint:gosec // small numbers
-	if have := c.Pool.Config().MaxConns; have < need {
-		return fmt.Errorf("the pool has %d connections at most, but %d backends with %d lanes need %d: set pool_max_conns in the database URL", have, len(c.Backends), c.Settings.Lanes, need)
+// roomy checks that the pool has connections for everything that holds one for long: two for each lane, one that
+// reads pages and one that logs what follows from them, and four for short statements. The two connections of a
+// process that are notified are outside of the pool.
+func roomy(c Config, backends int) error {
+	need, have := 2*backends*c.Settings.Lanes+4, int(c.Pool.Config().MaxConns)
+	if have < need {
+		return fmt.Errorf("the pool has %d connections at most, but %d backends with %d lanes need %d: set pool_max_conns in the database URL", have, backends, c.Settings.Lanes, need)
 	}
 	return nil
 }
@@ -109,8 +112,9 @@ func queueConfig() river.QueueConfig {
 }
 
 // Run works until ctx ends; then it finishes the pages under way, saves their positions, releases the lanes and
-// closes the backends, and returns nil. Work that does not end within twenty seconds is dropped: its lanes are taken
-// over when their leases expire. It fails when it cannot start. An engine runs once.
+// closes the backends, and returns nil. Requests that stores have not answered within the grace are cut, and their
+// records made suspect. What does not end ten seconds after that is left behind: its lanes are taken over when their
+// leases expire. Run fails when it cannot start. An engine runs once.
 func (e *Engine) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, e.Close()) }()
 	base := context.WithoutCancel(ctx)
@@ -141,8 +145,10 @@ func (e *Engine) start(ctx, base context.Context) error {
 	if err := e.settle(ctx); err != nil {
 		return err
 	}
-	if err := outbox.Register(ctx, e.c.Pool, e.process); err != nil {
-		return err
+	for _, s := range e.stores {
+		if err := s.agrees(ctx, e.c.Pool); err != nil {
+			return fmt.Errorf("%w (run Setup with this configuration first)", err)
+		}
 	}
 	if err := e.client.Start(base); err != nil {
 		return fmt.Errorf("starting the River client: %w", err)
@@ -154,17 +160,20 @@ func (e *Engine) start(ctx, base context.Context) error {
 func (e *Engine) stop(ctx context.Context) error {
 	close(e.ended)
 	e.waker.Wake()
-	gentle, cancel := context.WithTimeout(ctx, 20*time.Second)
+	gentle, cancel := context.WithTimeout(ctx, e.c.Settings.Grace)
 	defer cancel()
-	err := e.client.Stop(gentle)
-	if err == nil {
-		return outbox.Leave(ctx, e.c.Pool, e.process.Owner)
+	if err := e.client.Stop(gentle); err != nil {
+		e.log.WarnContext(ctx, "jobs did not end in time: their requests are cut", "error", err)
+		e.drop()
+		rough, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := e.client.StopAndCancel(rough); err != nil {
+			return fmt.Errorf("ending jobs whose requests were cut: %w", err)
+		}
 	}
-	e.log.WarnContext(ctx, "jobs did not end in time and are dropped", "error", err)
-	e.drop()
-	rough, cancel := context.WithTimeout(ctx, 10*time.Second)
+	bye, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return e.client.StopAndCancel(rough)
+	return outbox.Leave(bye, e.c.Pool, e.process.Owner)
 }
 
 // Close closes the backends. It is called by Run.
@@ -184,43 +193,70 @@ func (e *Engine) Close() error {
 // it with Setup.
 func (e *Engine) Add(ctx context.Context, b backends.Config, projections []Projection) error {
 	c := e.c
-	c.Projections = projections
+	c.Backends, c.Projections = []backends.Config{b}, of(b.Name, projections)
+	if _, err := c.checked(); err != nil {
+		return err
+	}
 	s, err := openStore(ctx, c, b)
 	if err != nil {
 		return err
 	}
-	e.mu.Lock()
-	_, taken := e.stores[b.Name]
-	if !taken {
-		e.stores[b.Name] = s
-	}
-	e.mu.Unlock()
-	if taken {
-		return errors.Join(fmt.Errorf("backend %s runs already", b.Name), s.backend.Close())
+	if err := e.admit(ctx, s); err != nil {
+		return errors.Join(err, s.backend.Close())
 	}
 	if err := e.client.Queues().Add(b.Name, queueConfig()); err != nil {
-		return fmt.Errorf("adding the queue of backend %s: %w", b.Name, err)
+		e.forget(b.Name)
+		return errors.Join(fmt.Errorf("adding the queue of backend %s: %w", b.Name, err), s.backend.Close())
 	}
 	e.waker.Wake()
 	return nil
 }
 
+// admit makes the store one of the engine's.
+func (e *Engine) admit(ctx context.Context, s *store) error {
+	if err := s.agrees(ctx, e.c.Pool); err != nil {
+		return fmt.Errorf("%w (run Setup with this configuration first)", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stores[s.name] != nil {
+		return fmt.Errorf("backend %s runs already", s.name)
+	}
+	if err := roomy(e.c, len(e.stores)+1); err != nil {
+		return err
+	}
+	e.stores[s.name] = s
+	return nil
+}
+
+// forget takes a store out, and answers it if it was there.
+func (e *Engine) forget(name string) *store {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.stores[name]
+	delete(e.stores, name)
+	return s
+}
+
 // Remove stops this process's work for a backend, after the page under way, and closes it. The database still has
 // it: see Forget.
 func (e *Engine) Remove(ctx context.Context, name string) error {
-	e.mu.Lock()
-	s := e.stores[name]
-	delete(e.stores, name)
-	e.mu.Unlock()
+	s := e.forget(name)
 	if s == nil {
 		return fmt.Errorf("backend %s does not run here", name)
 	}
-	s.remove()
+	return e.retire(ctx, s)
+}
+
+// retire ends the work for a store that was taken out.
+func (e *Engine) retire(ctx context.Context, s *store) error {
+	close(s.removed)
 	e.waker.Wake()
-	if err := e.client.Queues().Remove(ctx, name); err != nil {
-		return errors.Join(fmt.Errorf("removing the queue of backend %s: %w", name, err), s.backend.Close())
+	err := e.client.Queues().Remove(ctx, s.name)
+	if err != nil {
+		err = fmt.Errorf("removing the queue of backend %s: %w", s.name, err)
 	}
-	return s.backend.Close()
+	return errors.Join(err, s.backend.Close())
 }
 
 // store is the backend with the name, if it runs here.
@@ -230,29 +266,33 @@ func (e *Engine) store(name string) *store {
 	return e.stores[name]
 }
 
-// stopping says whether jobs of the store should end after their page.
-func (e *Engine) stopping(s *store) bool {
-	select {
-	case <-e.ended:
-		return true
-	case <-s.removed:
-		return true
-	default:
-	}
+// runs says whether the backend is worked here.
+func (e *Engine) runs(name string) bool { s := e.store(name); return s != nil && !s.outdated.Load() }
+
+// all lists the backends that run here.
+func (e *Engine) all() []*store {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.paused[s.name]
+	return slices.Collect(maps.Values(e.stores))
+}
+
+// stopping says whether jobs of the store should end after their page.
+func (e *Engine) stopping(s *store) bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.paused[s.name] || e.ending(s)
 }
 
 // within is a context for a job's work: it ends when the job is cancelled by an operator or dropped by the engine,
-// but not when River's time for it is over. What a job may do is bounded by the lease.
-func (e *Engine) within(job context.Context) context.Context {
+// but not when River's time for it is over. What a job may do is bounded by the lease. The caller calls release in
+// the end.
+func (e *Engine) within(job context.Context) (ctx context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(job))
-	context.AfterFunc(job, func() {
+	one := context.AfterFunc(job, func() {
 		if errors.Is(context.Cause(job), river.ErrJobCancelledRemotely) {
 			cancel(river.ErrJobCancelledRemotely)
 		}
 	})
-	context.AfterFunc(e.hard, func() { cancel(errors.New("the engine was dropped")) })
-	return ctx
+	other := context.AfterFunc(e.hard, func() { cancel(errors.New("the engine dropped the job")) })
+	return ctx, func() { one(); other(); cancel(nil) }
 }

@@ -76,6 +76,9 @@ func (w *writer) follow(ctx context.Context, page *outbox.Page) error {
 // all logs every key of the kind that PostgreSQL or the store has, as far as the lane owns it. Every earlier page of
 // the lane has been written, so the store's keys are complete.
 func (w *writer) all(ctx context.Context, name string, cause outbox.Cause) error {
+	if err := w.s.agrees(ctx, w.e.c.Pool); err != nil {
+		return err // the fill of a projection that this process does not know
+	}
 	for _, d := range w.kinds[name].dependants {
 		if w.t.Range.Lo == 0 && w.concerned(d.kind) { // one lane does it for all
 			if err := outbox.RelogAll(ctx, w.e.c.Pool, w.s.name, d.kind, cause); err != nil {

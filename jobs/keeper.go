@@ -2,9 +2,13 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
 	"github.com/outflow-db/outflow/backends"
@@ -15,7 +19,7 @@ import (
 const (
 	callAgain  = 2 * time.Second  // a lane that nobody took is called for again after this
 	probeEvery = 15 * time.Second // a backend that the engine paused is tried this often
-	idleEvery  = 10 * time.Second // positions of idle lanes move this often
+	choreEvery = 10 * time.Second // chores are done this often
 )
 
 // keeper inserts a job for each lane that is behind and that nobody holds. This, and not River's own bookkeeping, is
@@ -24,39 +28,49 @@ type keeper struct {
 	e      *Engine
 	called map[ProjectArgs]time.Time
 	probed map[string]time.Time
-	idle   time.Time
+	chored time.Time
+	tasks  sync.WaitGroup // what would keep it waiting
 }
 
 // keep supervises the lanes until ctx ends.
 func (e *Engine) keep(ctx context.Context) {
 	k := &keeper{e: e, called: map[ProjectArgs]time.Time{}, probed: map[string]time.Time{}}
+	defer k.tasks.Wait()
 	for ctx.Err() == nil {
-		var due []ProjectArgs
-		_, err := e.waker.Sleep(ctx, time.Minute, func(ctx context.Context) (bool, outbox.Snapshot, error) {
-			lanes, at, err := outbox.Lanes(ctx, e.c.Pool)
-			if err != nil {
-				return false, at, err
-			}
-			e.notePaused(ctx, lanes)
-			k.rest(ctx, lanes)
-			due = k.due(lanes, time.Now())
-			return len(due) > 0, at, nil
-		})
-		for _, a := range due {
-			if cerr := e.call(ctx, a); cerr != nil {
-				err = cerr
-			}
-			k.called[a] = time.Now()
-		}
-		if err != nil && ctx.Err() == nil {
+		if err := k.turn(ctx); err != nil && ctx.Err() == nil {
 			e.log.WarnContext(ctx, "looking after the lanes failed", "error", err)
 			wait(ctx, time.Second)
 		}
 	}
 }
 
-// due lists the lanes that need a job.
-func (k *keeper) due(lanes []outbox.LaneState, now time.Time) []ProjectArgs {
+// turn sleeps until some lane needs a job, and inserts the jobs.
+func (k *keeper) turn(ctx context.Context) error {
+	var due []ProjectArgs
+	_, err := k.e.waker.Sleep(ctx, time.Minute, func(ctx context.Context) (bool, outbox.Snapshot, error) {
+		lanes, at, err := outbox.Lanes(ctx, k.e.c.Pool)
+		if err != nil {
+			return false, at, err
+		}
+		k.leave(ctx)
+		k.probe(ctx, lanes, time.Now())
+		if changed := k.e.notePaused(lanes); changed || time.Since(k.chored) >= choreEvery {
+			k.chored = time.Now()
+			err = k.chores(ctx)
+		}
+		due = k.due(lanes, k.e.runs, time.Now())
+		return len(due) > 0, at, err
+	})
+	for _, a := range due {
+		k.called[a] = time.Now()
+		err = errors.Join(err, k.e.call(ctx, a))
+	}
+	return err
+}
+
+// due lists the lanes that need a job: nobody holds them, they are behind, their backend runs here and is not paused,
+// and they were not called for just now.
+func (k *keeper) due(lanes []outbox.LaneState, runs func(string) bool, now time.Time) []ProjectArgs {
 	var list []ProjectArgs
 	for _, l := range lanes {
 		a := ProjectArgs{Backend: l.Backend, Lane: l.Lane}
@@ -64,37 +78,71 @@ func (k *keeper) due(lanes []outbox.LaneState, now time.Time) []ProjectArgs {
 			delete(k.called, a)
 			continue
 		}
-		if l.Paused == "" && k.e.store(l.Backend) != nil && now.Sub(k.called[a]) >= callAgain {
+		if at, called := k.called[a]; l.Paused == "" && runs(l.Backend) && (!called || now.Sub(at) >= callAgain) {
 			list = append(list, a)
 		}
 	}
 	return list
 }
 
-// rest does what is due now and then: moves idle positions, tries backends that the engine paused.
-func (k *keeper) rest(ctx context.Context, lanes []outbox.LaneState) {
-	if time.Since(k.idle) >= idleEvery {
-		k.idle = time.Now()
-		if err := outbox.AdvanceIdle(ctx, k.e.c.Pool); err != nil && ctx.Err() == nil {
-			k.e.log.WarnContext(ctx, "moving idle positions failed", "error", err)
-		}
-	}
-	for _, l := range lanes {
-		if l.PausedBy != "engine" || time.Since(k.probed[l.Backend]) < probeEvery {
+// chores is what is done now and then: it looks whether the database has a new history, moves the positions of idle
+// lanes, and shows on River's queues which backends are paused.
+func (k *keeper) chores(ctx context.Context) error {
+	return errors.Join(k.e.settle(ctx), outbox.AdvanceIdle(ctx, k.e.c.Pool), k.e.showPaused(ctx))
+}
+
+// leave takes backends out of this process that others have configured anew.
+func (k *keeper) leave(ctx context.Context) {
+	for _, s := range k.e.all() {
+		if !s.outdated.Load() || k.e.forget(s.name) == nil {
 			continue
 		}
-		k.probed[l.Backend] = time.Now()
-		go k.e.probe(ctx, l.Backend)
+		k.e.log.ErrorContext(ctx, "another process set a backend up with other projections: this one leaves it alone until it is started again", "backend", s.name)
+		k.tasks.Go(func() {
+			if err := k.e.retire(ctx, s); err != nil && ctx.Err() == nil {
+				k.e.log.WarnContext(ctx, "leaving a backend alone failed", "backend", s.name, "error", err)
+			}
+		})
 	}
 }
 
-// call inserts a job for the lane, unless one is waiting already.
+// probe tries the backends that the engine paused.
+func (k *keeper) probe(ctx context.Context, lanes []outbox.LaneState, now time.Time) {
+	for _, l := range lanes {
+		at, probed := k.probed[l.Backend]
+		if l.PausedBy != "engine" || probed && now.Sub(at) < probeEvery {
+			continue
+		}
+		k.probed[l.Backend] = now
+		if s := k.e.store(l.Backend); s != nil {
+			k.tasks.Go(func() { k.e.probe(ctx, s) })
+		}
+	}
+}
+
+// probe lets a backend go on if it works again.
+func (e *Engine) probe(ctx context.Context, s *store) {
+	if !s.probing.CompareAndSwap(false, true) {
+		return // the probe before still waits for the store
+	}
+	defer s.probing.Store(false)
+	if s.backend.Health(ctx) != nil || s.prepare(ctx, true) != nil {
+		return // it stays paused, for the reason already shown
+	}
+	if err := outbox.Resume(ctx, e.c.Pool, s.name); err != nil && ctx.Err() == nil {
+		e.log.WarnContext(ctx, "a backend could not be resumed", "backend", s.name, "error", err)
+	}
+	e.waker.Wake()
+}
+
+// call inserts a job for the lane, unless one is waiting already: while an operator has paused the queue in River UI,
+// or all workers are busy, there is one job a lane and no more.
 func (e *Engine) call(ctx context.Context, a ProjectArgs) error {
 	var waiting bool
 	err := e.c.Pool.QueryRow(ctx, `
 select exists (select from river.river_job
- where queue = $1 and kind = 'project' and (args->>'lane')::int = $2
-   and (state = 'available' or state in ('retryable', 'scheduled') and scheduled_at < now() + interval '5 seconds'))`, a.Backend, a.Lane).Scan(&waiting)
+ where state in ('available', 'retryable', 'scheduled') and queue = $1 and kind = 'project' and (args->>'lane')::int = $2
+   and scheduled_at < now() + interval '5 seconds')`, a.Backend, a.Lane).Scan(&waiting)
 	if err != nil {
 		return fmt.Errorf("looking for a job of lane %d of backend %s: %w", a.Lane, a.Backend, err)
 	}
@@ -108,8 +156,8 @@ select exists (select from river.river_job
 	return nil
 }
 
-// notePaused takes over which backends are paused, and shows it on their queues.
-func (e *Engine) notePaused(ctx context.Context, lanes []outbox.LaneState) {
+// notePaused takes over which backends are paused, and says whether that changed.
+func (e *Engine) notePaused(lanes []outbox.LaneState) (changed bool) {
 	now := map[string]bool{}
 	for _, l := range lanes {
 		if l.Paused != "" {
@@ -117,43 +165,57 @@ func (e *Engine) notePaused(ctx context.Context, lanes []outbox.LaneState) {
 		}
 	}
 	e.mu.Lock()
-	before := e.paused
+	defer e.mu.Unlock()
+	changed = !maps.Equal(now, e.paused)
 	e.paused = now
-	e.mu.Unlock()
-	for _, l := range lanes {
-		if l.Lane != 0 || before[l.Backend] == now[l.Backend] {
-			continue
-		}
-		set := e.client.QueueResume
-		if now[l.Backend] {
-			set = e.client.QueuePause
-		}
-		if err := set(ctx, l.Backend, nil); err != nil && ctx.Err() == nil {
-			e.log.WarnContext(ctx, "the queue does not show that its backend is paused or resumed", "backend", l.Backend, "error", err)
+	return changed
+}
+
+// pausedMark is in the metadata of queues that are paused because their backend is. A queue without it was paused by
+// an operator in River UI, and stays so.
+const pausedMark = "outflow_paused"
+
+// showPaused shows on River's queues which backends are paused.
+func (e *Engine) showPaused(ctx context.Context) error {
+	rows, err := e.c.Pool.Query(ctx, `
+select q.name, b.paused is not null from river.river_queue q join outbox.backends b on b.name = q.name
+ where b.paused is not null and q.paused_at is null or b.paused is null and q.metadata ? $1`, pausedMark)
+	if err != nil {
+		return fmt.Errorf("comparing queues with their backends: %w", err)
+	}
+	type state struct {
+		Name   string
+		Paused bool
+	}
+	differ, err := pgx.CollectRows(rows, pgx.RowToStructByPos[state])
+	if err != nil {
+		return fmt.Errorf("comparing queues with their backends: %w", err)
+	}
+	for _, q := range differ {
+		if err := pgx.BeginFunc(ctx, e.c.Pool, func(tx pgx.Tx) error { return e.showQueue(ctx, tx, q.Name, q.Paused) }); err != nil {
+			return fmt.Errorf("showing on queue %s whether its backend is paused: %w", q.Name, err)
 		}
 	}
+	return nil
+}
+
+// showQueue pauses or resumes a queue, with the mark or without.
+func (e *Engine) showQueue(ctx context.Context, tx pgx.Tx, name string, paused bool) error {
+	set, mark := e.client.QueueResumeTx, `update river.river_queue set metadata = metadata - $2 where name = $1`
+	if paused {
+		set, mark = e.client.QueuePauseTx, `update river.river_queue set metadata = metadata || jsonb_build_object($2::text, true) where name = $1`
+	}
+	if err := set(ctx, tx, name, nil); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, mark, name, pausedMark)
+	return err
 }
 
 // pauseStore pauses a backend that cannot go on without an operator.
 func (e *Engine) pauseStore(ctx context.Context, s *store, why *backends.Error) error {
 	e.log.ErrorContext(ctx, "a backend pauses", "backend", s.name, "class", why.Class, "error", why)
 	return outbox.Pause(context.WithoutCancel(ctx), e.c.Pool, s.name, "engine", storable(why.Error()))
-}
-
-// probe tries a backend that the engine paused, and lets it go on if it works again.
-func (e *Engine) probe(ctx context.Context, name string) {
-	s := e.store(name)
-	if s == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, e.c.Settings.Request)
-	defer cancel()
-	if s.backend.Health(ctx) != nil || s.prepare(ctx, true) != nil {
-		return // it stays paused, for the reason already shown
-	}
-	if err := outbox.Resume(ctx, e.c.Pool, name); err != nil {
-		e.log.WarnContext(ctx, "a backend could not be resumed", "backend", name, "error", err)
-	}
 }
 
 // sweep logs suspects again when they are due, and notes processes of this host that have ended.
@@ -172,15 +234,9 @@ func (e *Engine) sweepOnce(ctx context.Context) error {
 			return err
 		}
 	}
-	e.mu.RLock()
-	names := make([]string, 0, len(e.stores))
-	for name := range e.stores {
-		names = append(names, name)
-	}
-	e.mu.RUnlock()
-	for _, name := range names {
+	for _, s := range e.all() {
 		for {
-			n, err := outbox.Sweep(ctx, e.c.Pool, name, e.c.Settings.Late)
+			n, err := outbox.Sweep(ctx, e.c.Pool, s.name, e.c.Settings.Late)
 			if err != nil {
 				return err
 			}

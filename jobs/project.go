@@ -37,6 +37,7 @@ type Output struct {
 	Millis   int64  `json:"milliseconds"`     // how long it took
 	Position string `json:"position"`         // where the lane is
 	Paused   string `json:"paused,omitempty"` // why the backend paused
+	Aside    string `json:"aside,omitempty"`  // why this process leaves the backend to others
 }
 
 // projector works project jobs.
@@ -63,18 +64,33 @@ func (p *projector) Work(ctx context.Context, job *river.Job[ProjectArgs]) error
 	if p.e.stopping(s) {
 		return nil
 	}
+	within, release := p.e.within(ctx)
+	defer release()
 	begun := time.Now()
-	out, err := p.e.drain(p.e.within(ctx), s, job.Args.Lane)
+	out, err := p.e.drain(within, s, job.Args.Lane)
 	out.Millis = time.Since(begun).Milliseconds()
-	if why, ok := errors.AsType[*backends.Error](err); ok && fatal(why.Class) {
-		out.Paused = why.Error()
-		err = p.e.pauseStore(ctx, s, why)
-	}
-	if rerr := river.RecordOutput(ctx, out); rerr != nil {
-		err = errors.Join(err, rerr)
-	}
+	err = errors.Join(p.e.outcome(ctx, s, &out, err), river.RecordOutput(ctx, out))
 	p.e.waker.Wake() // the keeper looks whether the lane needs another job
 	return err
+}
+
+// outcome does what the end of a job asks for, and answers the error that River shall know.
+func (e *Engine) outcome(ctx context.Context, s *store, out *Output, err error) error {
+	why, classified := errors.AsType[*backends.Error](err)
+	_, history := errors.AsType[*outbox.HistoryError](err)
+	switch {
+	case errors.Is(err, errOutdated):
+		out.Aside = err.Error()
+		s.outdated.Store(true) // the keeper takes it out
+		return nil
+	case history:
+		return e.settle(ctx)
+	case classified && fatal(why.Class):
+		out.Paused = storable(why.Error())
+		return e.pauseStore(ctx, s, why)
+	default:
+		return err
+	}
 }
 
 // drain takes the lane and works it until the slice is over or nothing comes any more.
@@ -92,7 +108,7 @@ func (e *Engine) drain(ctx context.Context, s *store, lane int) (Output, error) 
 		return Output{}, errors.Join(err, t.Release(context.WithoutCancel(ctx), e.c.Pool))
 	}
 	err = e.tenure(ctx, s, t, w)
-	w.done.Position = w.position.At.String()
+	w.done.Position = storable(w.position.At.String())
 	return w.done, e.finish(context.WithoutCancel(ctx), w, err)
 }
 

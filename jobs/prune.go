@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -19,29 +20,50 @@ func pruneOpts() *river.InsertOpts {
 	return &river.InsertOpts{Queue: maintenance, MaxAttempts: 3, Tags: []string{"maintenance"}}
 }
 
+// Times of pruning.
+const (
+	pruneFor    = 30 * time.Second // a job deletes for so long at most
+	pruneAfresh = time.Hour        // what was passed by is looked for again after this
+)
+
 // pruner works prune jobs.
 type pruner struct {
 	river.WorkerDefaults[PruneArgs]
 	e *Engine
+
+	mu    sync.Mutex
+	prune outbox.Pruner // remembers where it stopped
+	since time.Time
 }
 
-// Work deletes in small batches until nothing is left or the job's time is over; the next job goes on.
+// Work deletes in small batches until nothing is left or the job's time is over; the next job goes on there. When
+// another job is at it in this process, there is nothing to do.
 func (p *pruner) Work(ctx context.Context, _ *river.Job[PruneArgs]) error {
-	prune := outbox.Pruner{Retention: p.e.c.Settings.Retention}
-	end, total := time.Now().Add(30*time.Second), int64(0)
-	for time.Now().Before(end) {
-		n, err := prune.Prune(ctx, p.e.c.Pool)
+	if !p.mu.TryLock() {
+		return nil
+	}
+	defer p.mu.Unlock()
+	if time.Since(p.since) >= pruneAfresh {
+		p.prune, p.since = outbox.Pruner{Retention: p.e.c.Settings.Retention}, time.Now()
+	}
+	total := int64(0)
+	for end := time.Now().Add(pruneFor); time.Now().Before(end) && !closed(p.e.ended); {
+		n, err := p.prune.Prune(ctx, p.e.c.Pool)
 		if err != nil {
 			return err
 		}
 		if total += n; n == 0 {
 			break
 		}
-		select {
-		case <-p.e.ended:
-			end = time.Now()
-		default:
-		}
 	}
 	return river.RecordOutput(ctx, map[string]int64{"rows": total})
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }

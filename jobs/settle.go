@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/riverqueue/river"
-
 	"github.com/outflow-db/outflow/outbox"
 )
 
@@ -183,46 +181,4 @@ func (v *comparison) count(ctx context.Context, sql string, args ...any) (int64,
 		return 0, fmt.Errorf("counting: %w", err)
 	}
 	return n, nil
-}
-
-// VerifyArgs asks for a backend to be compared with PostgreSQL.
-type VerifyArgs struct {
-	Backend string `json:"backend"`
-	Repair  bool   `json:"repair"`
-}
-
-// Kind names the job in River.
-func (VerifyArgs) Kind() string { return "verify" }
-
-func verifyOpts(backend string) *river.InsertOpts {
-	return &river.InsertOpts{Queue: maintenance, MaxAttempts: 5, Tags: []string{"verify", "backend-" + backend}}
-}
-
-// verifier works verify jobs.
-type verifier struct {
-	river.WorkerDefaults[VerifyArgs]
-	e *Engine
-}
-
-// Timeout is long, because a store may be large. A target that was compared is not compared again by a retry.
-func (v *verifier) Timeout(*river.Job[VerifyArgs]) time.Duration { return time.Hour }
-
-// Work compares each target in a step of its own and records what it found.
-func (v *verifier) Work(ctx context.Context, job *river.Job[VerifyArgs]) error {
-	s := v.e.store(job.Args.Backend)
-	if s == nil {
-		return river.JobCancel(fmt.Errorf("backend %s is not configured in this process", job.Args.Backend))
-	}
-	if err := s.prepare(ctx, false); err != nil {
-		return err
-	}
-	report := &Report{}
-	for _, p := range s.ordered() {
-		river.ResumableStep(ctx, p.Kind+" "+p.target.Name, nil, func(ctx context.Context) error {
-			t, err := verifyTarget(ctx, v.e.c, s, p, VerifyOptions{Repair: job.Args.Repair})
-			report.Targets = append(report.Targets, t)
-			return err
-		})
-	}
-	return river.RecordOutput(ctx, report)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/outbox"
@@ -13,29 +14,62 @@ import (
 
 // Setup records the configuration in the database: it watches the kinds' tables, registers backends that are not
 // there yet, and puts every key of a kind into the log for backends whose projection of it is new or has changed,
-// so that they are filled. It can be repeated, and does nothing when nothing changed. It reaches no store: a
-// backend's targets are prepared by its first job.
+// so that they are filled. It can be repeated, by several processes at once as well, and does nothing when nothing
+// changed. Projections that cannot work are reported all at once, before anything is recorded. It writes to no store:
+// a backend's targets are prepared by its first job.
 //
-// Backends and projections that are not configured any more are left alone; see Forget.
+// Of the backends that are configured, projections that are not any more are forgotten; processes that still have
+// them, or have them otherwise, leave the backend alone. The targets keep their data, and so do backends that are not
+// configured any more; see Forget.
 func Setup(ctx context.Context, c Config) error {
 	c, err := c.checked()
 	if err != nil {
 		return err
 	}
-	if err := outbox.CheckHistory(ctx, c.Pool); err != nil {
-		if err := settleHistory(ctx, c, err); err != nil {
-			return err
-		}
+	if err := describe(ctx, c); err != nil {
+		return err
 	}
-	if err := pgx.BeginFunc(ctx, c.Pool, func(tx pgx.Tx) error { return watch(ctx, tx, c.Kinds) }); err != nil {
+	if err := settle(ctx, c); err != nil {
+		return err
+	}
+	if err := inTurn(ctx, c.Pool, setupLock, func(tx pgx.Tx) error { return watch(ctx, tx, c.Kinds) }); err != nil {
 		return err
 	}
 	for _, b := range c.Backends {
-		if err := setupBackend(ctx, c, b); err != nil {
+		if err := inTurn(ctx, c.Pool, setupLock, func(tx pgx.Tx) error { return setupBackend(ctx, tx, c, b) }); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// describe finds out whether the projections can work.
+func describe(ctx context.Context, c Config) error {
+	var errs []error
+	for _, b := range c.Backends {
+		s, err := openStore(ctx, c, b)
+		if err == nil {
+			err = s.backend.Close()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Locks of what processes must not do at the same time.
+const (
+	setupLock   = 0x6f757466_6c6f7701 // "outflow", 1
+	historyLock = 0x6f757466_6c6f7702
+)
+
+// inTurn runs fn in a transaction, one after the other in all processes. The lock gives the transaction no id.
+func inTurn(ctx context.Context, pool *pgxpool.Pool, lock int64, fn func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, lock); err != nil {
+			return fmt.Errorf("waiting for other processes: %w", err)
+		}
+		return fn(tx)
+	})
 }
 
 // watch watches the kinds' tables. Dependants come after all kinds, because they may name any of them.
@@ -59,30 +93,35 @@ func watch(ctx context.Context, tx pgx.Tx, kinds []outbox.Kind) error {
 }
 
 // setupBackend registers one backend and logs what it must be filled with.
-func setupBackend(ctx context.Context, c Config, b backends.Config) error {
-	return pgx.BeginFunc(ctx, c.Pool, func(tx pgx.Tx) error {
-		var typ string
-		err := tx.QueryRow(ctx, `select type from outbox.backends where name = $1`, b.Name).Scan(&typ)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			if err := outbox.AddBackend(ctx, tx, b.Name, b.Type, c.Settings.Lanes); err != nil {
-				return err
-			}
-		case err != nil:
-			return fmt.Errorf("backend %s: %w", b.Name, err)
-		case typ != b.Type:
-			return fmt.Errorf("backend %s is of type %s in this database, but %s is configured: give it another name, or forget the old one first", b.Name, typ, b.Type)
+func setupBackend(ctx context.Context, tx pgx.Tx, c Config, b backends.Config) error {
+	var typ string
+	err := tx.QueryRow(ctx, `select type from outbox.backends where name = $1`, b.Name).Scan(&typ)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		if err := outbox.AddBackend(ctx, tx, b.Name, b.Type, c.Settings.Lanes); err != nil {
+			return err
 		}
-		for _, p := range c.Projections {
-			if p.Backend != b.Name {
-				continue
-			}
-			if err := setupProjection(ctx, tx, b.Type, p); err != nil {
-				return err
-			}
+	case err != nil:
+		return fmt.Errorf("backend %s: %w", b.Name, err)
+	case typ != b.Type:
+		return fmt.Errorf("backend %s is of type %s in this database, but %s is configured: give it another name, or forget the old one first", b.Name, typ, b.Type)
+	}
+	kinds, targets := []string{}, []string{}
+	for _, p := range of(b.Name, c.Projections) {
+		kinds, targets = append(kinds, p.Kind), append(targets, p.Target)
+		if err := setupProjection(ctx, tx, b.Type, p); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	// What comes back later must be filled again: what changes meanwhile passes it by.
+	_, err = tx.Exec(ctx, `
+delete from outbox.projections p where p.backend = $1
+   and not exists (select from unnest($2::text[], $3::text[]) u (kind, target) where u.kind = p.kind and u.target = p.target)`,
+		b.Name, kinds, targets)
+	if err != nil {
+		return fmt.Errorf("forgetting projections of backend %s: %w", b.Name, err)
+	}
+	return nil
 }
 
 // setupProjection records the projection, and logs all keys of its kind for its backend if it is not what the

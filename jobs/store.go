@@ -7,12 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/internal/projection"
+	"github.com/outflow-db/outflow/outbox"
 )
 
 // plan is one projection, ready to run.
@@ -30,13 +33,17 @@ type store struct {
 	typ      string
 	backend  backends.Backend
 	features backends.Features
-	plans    map[string][]*plan // by kind
-	sources  []string           // tables that the projections read, to be locked
-	removed  chan struct{}      // closed when the backend was taken out
+	plans    map[string][]*plan   // by kind
+	digests  map[[2]string]string // of the projections, by kind and target
+	sources  []string             // tables that the projections read, to be locked
+	removed  chan struct{}        // closed when the backend was taken out
+	outdated atomic.Bool          // Setup recorded other projections since
+	probing  atomic.Bool          // its pause is being tested
 	pace     pace
 
 	preparing chan struct{} // holds one token while the targets are made ready
 	prepared  bool          // they are; changed by who has the token
+	verifying chan struct{} // holds one token while the targets are compared
 }
 
 // openStore opens the backend of cfg and describes its projections. The store itself need not be up.
@@ -50,7 +57,8 @@ func openStore(ctx context.Context, c Config, cfg backends.Config) (*store, erro
 	}
 	s := &store{
 		name: cfg.Name, typ: cfg.Type, backend: shell{b, cfg.Name, c.Settings.Request, cfg.Logger}, plans: map[string][]*plan{},
-		removed: make(chan struct{}), preparing: make(chan struct{}, 1), features: b.Features(),
+		digests: map[[2]string]string{}, removed: make(chan struct{}),
+		preparing: make(chan struct{}, 1), verifying: make(chan struct{}, 1), features: b.Features(),
 	}
 	if s.features.MaxRecords == 0 || s.features.MaxRecords > c.Settings.BatchRecords {
 		s.features.MaxRecords = c.Settings.BatchRecords
@@ -83,6 +91,9 @@ func (s *store) add(ctx context.Context, c Config, p Projection) error {
 	if err != nil {
 		return fmt.Errorf("projection of kind %s into target %s of backend %s: %w", p.Kind, p.Target, s.name, err)
 	}
+	if s.digests[[2]string{p.Kind, p.Target}], err = p.digest(s.typ); err != nil {
+		return err
+	}
 	s.plans[p.Kind] = append(s.plans[p.Kind], &plan{
 		Projection: p, target: target, layout: layout,
 		sql: projection.SQL(p.Query, layout), formats: projection.Formats(layout),
@@ -92,9 +103,6 @@ func (s *store) add(ctx context.Context, c Config, p Projection) error {
 	s.sources = slices.Compact(s.sources)
 	return nil
 }
-
-// remove tells the store's jobs to end after their page.
-func (s *store) remove() { close(s.removed) }
 
 // targets lists the targets of all projections.
 func (s *store) targets() []backends.Target {
@@ -112,12 +120,11 @@ func (s *store) targets() []backends.Target {
 
 // prepare makes the targets ready in the store, once in a process unless it is asked to do it again.
 func (s *store) prepare(ctx context.Context, again bool) error {
-	select {
-	case s.preparing <- struct{}{}:
-		defer func() { <-s.preparing }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	done, err := alone(ctx, s.preparing)
+	if err != nil {
+		return err
 	}
+	defer done()
 	if s.prepared && !again {
 		return nil
 	}
@@ -126,6 +133,41 @@ func (s *store) prepare(ctx context.Context, again bool) error {
 		return fmt.Errorf("preparing backend %s: %w", s.name, err)
 	}
 	s.prepared = true
+	return nil
+}
+
+// alone waits for the token and answers how to give it back, or fails when ctx ends before.
+func alone(ctx context.Context, token chan struct{}) (done func(), err error) {
+	select {
+	case token <- struct{}{}:
+		return func() { <-token }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// errOutdated says that a process must leave a backend alone: what it would write is not what others fill it with,
+// and a fill that it passed by would be lost.
+var errOutdated = errors.New("its projections are not those that Setup recorded last")
+
+// agrees fails with errOutdated when the database has other projections of the backend.
+func (s *store) agrees(ctx context.Context, db outbox.DB) error {
+	rows, err := db.Query(ctx, `select kind, target, digest from outbox.projections where backend = $1`, s.name)
+	if err != nil {
+		return fmt.Errorf("reading the projections of backend %s: %w", s.name, err)
+	}
+	recorded := map[[2]string]string{}
+	var kind, target, digest string
+	_, err = pgx.ForEachRow(rows, []any{&kind, &target, &digest}, func() error {
+		recorded[[2]string{kind, target}] = digest
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading the projections of backend %s: %w", s.name, err)
+	}
+	if !maps.Equal(recorded, s.digests) {
+		return fmt.Errorf("backend %s: %w", s.name, errOutdated)
+	}
 	return nil
 }
 

@@ -68,6 +68,9 @@ func Verify(ctx context.Context, c Config, o VerifyOptions) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := o.problems(c); err != nil {
+		return nil, err
+	}
 	report := &Report{}
 	for _, b := range c.Backends {
 		if len(o.Backends) > 0 && !slices.Contains(o.Backends, b.Name) {
@@ -83,6 +86,22 @@ func Verify(ctx context.Context, c Config, o VerifyOptions) (*Report, error) {
 		}
 	}
 	return report, nil
+}
+
+// problems says which names mean nothing.
+func (o VerifyOptions) problems(c Config) error {
+	var errs []error
+	for _, name := range o.Backends {
+		if !slices.ContainsFunc(c.Backends, func(b backends.Config) bool { return b.Name == name }) {
+			errs = append(errs, fmt.Errorf("verify: no backend %q is configured", name))
+		}
+	}
+	for _, name := range o.Kinds {
+		if !slices.ContainsFunc(c.Projections, func(p Projection) bool { return p.Kind == name }) {
+			errs = append(errs, fmt.Errorf("verify: no projection of kind %q is configured", name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // verifyStore compares the targets of one store.
@@ -246,7 +265,7 @@ func (v *comparison) hold(ctx context.Context) error {
 				return fmt.Errorf("holding %s: %w", source, err)
 			}
 		}
-		if _, err := tx.Exec(ctx, `insert into verify_keys (key) select k.key::text from (`+v.list+"\n) k"); err != nil {
+		if _, err := tx.Exec(ctx, `insert into verify_keys (key) select k.key::text from (`+v.list+"\n) k where k.key is not null"); err != nil {
 			return fmt.Errorf("listing keys: %w", err)
 		}
 		return nil

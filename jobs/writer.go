@@ -40,6 +40,9 @@ func (e *Engine) newWriter(ctx context.Context, s *store, t *outbox.Tenure) (*wr
 		e: e, s: s, t: t, reader: outbox.NewReader(e.c.Pool, t, s.sources), position: t.Start,
 		outcome: map[outbox.RecordID]*outbox.Parked{}, sent: map[string][]string{}, behind: map[string][]string{},
 	}
+	if err := s.agrees(ctx, e.c.Pool); err != nil {
+		return nil, err
+	}
 	var err error
 	if w.kinds, err = loadKinds(ctx, e.c.Pool); err != nil {
 		return nil, err
