@@ -19,6 +19,9 @@ const (
 	flagRefresh = 1500 * time.Millisecond
 	napLong     = time.Second           // between two looks when nothing can be missed: the net under the notifications
 	napShort    = 50 * time.Millisecond // between two looks otherwise
+	napBusy     = 2 * time.Millisecond  // between two looks while changes come fast
+	gapBusy     = 10 * time.Millisecond // changes come fast when there are mostly more after a wait of less than this
+	busyMost    = 40 * time.Millisecond // how long changes that came fast may stay away until the flag is set
 
 	flagLock = 0x6f7574626f78 // "outbox": the advisory lock of those who set the flag
 )
@@ -30,20 +33,25 @@ const (
 // sleeper sets the flag, takes a transaction id F in a second transaction, and looks once more: a writer that had
 // read the flag too early has an id below F. When the oldest transaction running at that look is above F there is
 // no such writer left, and the sleeper can rely on the notification; until then it keeps looking.
+//
+// While changes come fast the flag is not set, and runs out: a sleeper then looks every few milliseconds, and no writer
+// pays for a notification.
 type Waker struct {
 	pool *pgxpool.Pool
 	log  *slog.Logger
 
 	mu       sync.Mutex
 	listens  bool
-	arrived  chan struct{} // closed and replaced at each notification
+	arrived  chan struct{} // closed and replaced at each notification, and by Wake
+	woken    chan struct{} // closed and replaced by Wake
 	setUntil time.Time     // the flag is set until then; zero: it is not
 	fence    uint64        // no writer with an id from here on has missed the flag
+	gap      time.Duration // how long sleepers wait until there is more, on average
 }
 
 // NewWaker makes a waker that polls until Listen runs.
 func NewWaker(pool *pgxpool.Pool, log *slog.Logger) *Waker {
-	return &Waker{pool: pool, log: log, arrived: make(chan struct{})}
+	return &Waker{pool: pool, log: log, arrived: make(chan struct{}), woken: make(chan struct{}), gap: napShort}
 }
 
 // Listen receives notifications until ctx ends. It connects again after a failure; in the meantime, and for whoever
@@ -76,7 +84,7 @@ func (w *Waker) listen(ctx context.Context) error {
 		if _, err := conn.WaitForNotification(ctx); err != nil {
 			return fmt.Errorf("waiting for a notification: %w", err)
 		}
-		w.Wake()
+		w.notified()
 	}
 }
 
@@ -86,33 +94,59 @@ func (w *Waker) connected(yes bool) {
 	w.listens, w.setUntil = yes, time.Time{}
 }
 
-// Wake ends all sleeps of this process.
-func (w *Waker) Wake() {
+func (w *Waker) notified() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	close(w.arrived)
 	w.arrived = make(chan struct{})
 }
 
+// Wake ends all sleeps of this process.
+func (w *Waker) Wake() {
+	w.notified()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.woken)
+	w.woken = make(chan struct{})
+}
+
+// Woken is closed by the next Wake. Notifications do not close it.
+func (w *Waker) Woken() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.woken
+}
+
 // Sleep waits until look finds something to do, ctx ends, or the time is over. look answers the snapshot that it
 // looked in. It reports whether something was found. It looks at least once, and once more at the end.
 func (w *Waker) Sleep(ctx context.Context, most time.Duration, look func(context.Context) (found bool, at Snapshot, err error)) (bool, error) {
-	end := time.Now().Add(most)
+	begun := time.Now()
+	end := begun.Add(most)
 	for {
-		a, err := w.arm(ctx)
-		if err != nil {
-			return false, err
-		}
+		before := w.held()
 		found, at, err := look(ctx)
+		if found {
+			w.waited(time.Since(begun))
+		}
 		if found || err != nil {
 			return found, err
 		}
-		nap := min(Nap(at, a.fence, time.Until(a.until)), time.Until(end))
-		if nap <= 0 {
+		nap := napBusy
+		if !w.busy() || time.Since(begun) > busyMost {
+			a, err := w.arm(ctx)
+			if err != nil {
+				return false, err
+			}
+			if a.fence != before.fence {
+				continue // the look did not see who missed the flag until now
+			}
+			nap = Nap(at, a.fence, time.Until(a.until))
+		}
+		if nap = min(nap, time.Until(end)); nap <= 0 {
 			return false, nil
 		}
 		select {
-		case <-a.arrived:
+		case <-before.arrived:
 		case <-ctx.Done():
 			return false, ctx.Err()
 		case <-time.After(nap):
@@ -134,6 +168,30 @@ type armed struct {
 	arrived <-chan struct{} // closed by the next notification
 	fence   uint64          // zero when polling
 	until   time.Time       // the flag is set until then
+}
+
+// waited takes in how long a sleeper has waited until there was something to do.
+func (w *Waker) waited(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gap = (3*w.gap + min(d, napShort)) / 4
+}
+
+// busy says whether changes come fast.
+func (w *Waker) busy() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.gap < gapBusy
+}
+
+// held is what a sleeper can rely on without setting anything.
+func (w *Waker) held() armed {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.listens || time.Until(w.setUntil) <= 0 {
+		return armed{arrived: w.arrived}
+	}
+	return armed{w.arrived, w.fence, w.setUntil}
 }
 
 // arm sets the flag or prolongs it.
