@@ -11,7 +11,20 @@ import (
 type batch struct {
 	files []*prepared
 	rows  int64
+	bytes int
 	done  chan struct{} // closed once the transaction has ended
+}
+
+// maxBytes bounds what a batch holds in memory and a transaction has to write, unless one file has more.
+const maxBytes = 16 << 20
+
+// room says whether the file fits into the batch as well.
+func (b *batch) room(p *prepared, o Options) bool {
+	return len(b.files) < o.BatchFiles && b.rows+p.count() <= int64(o.BatchRows) && b.bytes+p.size() <= maxBytes
+}
+
+func (b *batch) add(p *prepared) {
+	b.files, b.rows, b.bytes = append(b.files, p), b.rows+p.count(), b.bytes+p.size()
 }
 
 // feeder makes batches of what the source yields.
@@ -58,10 +71,8 @@ func (f *feeder) take(ctx context.Context, file *SourceFile, err error) error {
 
 // add puts the file into the batch once an earlier version of it is written, so that the later one wins.
 func (f *feeder) add(ctx context.Context, p *prepared) error {
-	n := p.symbols.n + p.relations.n + p.embeddings.n
 	before := f.earlier(p)
-	full := len(f.next.files) >= f.options.BatchFiles || f.next.rows+n > int64(f.options.BatchRows)
-	if full || before == f.next {
+	if !f.next.room(p, f.options) || before == f.next {
 		if err := f.flush(ctx); err != nil {
 			return err
 		}
@@ -73,7 +84,7 @@ func (f *feeder) add(ctx context.Context, p *prepared) error {
 			return ctx.Err()
 		}
 	}
-	f.next.files, f.next.rows = append(f.next.files, p), f.next.rows+n
+	f.next.add(p)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.loading[p.id] = f.next

@@ -213,7 +213,7 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// A file bigger than a batch is a batch of its own, and batches end when they are full of rows.
+// A file bigger than a batch is a batch of its own, and batches end when they are full of rows or bytes.
 func TestBatchRows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -225,6 +225,18 @@ func TestBatchRows(t *testing.T) {
 	}
 	w.loads(o, goFile("a.go"), goFile("b.go"), goFile("c.go"), big, goFile("d.go")) // 9 rows each
 	if diff := cmp.Diff([]int64{2, 1, 1, 1}, sizes); diff != "" {
+		t.Error(diff)
+	}
+	sizes = nil
+	text := strings.Repeat("x", maxBytes/2)
+	var large []*SourceFile
+	for i := range 3 {
+		large = append(large, &SourceFile{Repository: "r", Path: fmt.Sprintf("%d.txt", i), Content: &text})
+	}
+	if _, err := Load(t.Context(), w.pool, these(large...), o); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]int64{2, 1}, sizes); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -25,6 +25,18 @@ type rows struct {
 	n    int64
 }
 
+// count is the number of its rows.
+func (p *prepared) count() int64 { return p.symbols.n + p.relations.n + p.embeddings.n }
+
+// size is what it takes in memory, about.
+func (p *prepared) size() int {
+	n := len(p.symbols.data) + len(p.relations.data) + len(p.embeddings.data)
+	if p.file.Content != nil {
+		n += len(*p.file.Content)
+	}
+	return n
+}
+
 // prepare makes the rows of a file that has been found good.
 func prepare(c *checker) *prepared {
 	f, p := c.file, &prepared{id: c.id}
