@@ -100,9 +100,11 @@ func (o Options) withDefaults() Options {
 }
 
 // Load writes the files of source to the tables of schema ast, in transactions of about a hundred files and at
-// most 16 MiB, unless one file has more, several at once. One batch more than these is in memory. A file that is there already is replaced: exactly its own symbols, relations and
-// embeddings are inserted, updated or deleted, and rows that have not changed are not touched, so that they
-// log no change. If source has a file twice, the later one wins.
+// most 16 MiB, unless one file has more, several at once. One batch more than these is in memory.
+//
+// A file that is there already is replaced: exactly its own symbols, relations and embeddings are inserted,
+// updated or deleted, and rows that have not changed are not touched, so that they log no change. If source has
+// a file twice, the later one wins.
 //
 // A bad file is reported, see BadFile, and the others are loaded. Any other error of source, and any failure
 // of the database that another attempt does not cure, ends the load: what is committed stays, the Result
