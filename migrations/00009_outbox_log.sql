@@ -217,7 +217,8 @@ $$;
 comment on function outbox.reached(xid8, text) is 'the backend has applied, or parked, everything that transaction token changed';
 
 -- Both of these read by the index alone, as the log is large or about to be: a plan that was made while it was empty
--- would scan and sort it, and be kept. They see what the statement that calls them sees.
+-- would scan and sort it, and be kept. Plans that are switched off cost so much that jit would compile what is left.
+-- Both see what the statement that calls them sees.
 
 -- The first branch looks up the transactions that were running at the position and have ended; the second reads the
 -- range from its xmax, with one lower bound only, because an index scan starts at the weaker of two. All rows of the
@@ -225,7 +226,7 @@ comment on function outbox.reached(xid8, text) is 'the backend has applied, or p
 create function outbox.delta(since pg_snapshot, target pg_snapshot, after_tx xid8, after_id bigint, most int, backend text)
 returns setof outbox.log
 language plpgsql stable
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set plan_cache_mode = force_generic_plan as $$
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
   return query
@@ -247,7 +248,7 @@ comment on function outbox.delta(pg_snapshot, pg_snapshot, xid8, bigint, int, te
 
 create function outbox.pending(since pg_snapshot, backend text) returns boolean
 language plpgsql stable
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set plan_cache_mode = force_generic_plan as $$
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
   return exists (select from pg_snapshot_xip($1) x

@@ -187,4 +187,6 @@ func (w world) blocked() {
 }
 
 // contains says whether the error's text has the words.
-func contains(err error, words string) bool { return err != nil && strings.Contains(err.Error(), words) }
+func contains(err error, words string) bool {
+	return err != nil && strings.Contains(err.Error(), words)
+}

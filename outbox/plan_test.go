@@ -117,3 +117,17 @@ func TestB6OneLowerBound(t *testing.T) {
 		t.Errorf("with two lower bounds it touches %d blocks only: this test proves nothing", n)
 	}
 }
+
+// A plan that was switched off counts as so dear that PostgreSQL would compile the query, for a second, each time.
+func TestNothingIsCompiled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.want("", `select string_agg(proname, ' ') from pg_proc where pronamespace = 'outbox'::regnamespace
+ and array_to_string(proconfig, ' ') like '%enable_%' and not 'jit=off' = any(proconfig)`)
+	w.ok(ReadTx(t.Context(), w.pool, nil, func(c *pgx.Conn) error {
+		if got := text(t, c, "select current_setting('jit')"); got != "off" {
+			t.Errorf("in read transactions jit is %s", got)
+		}
+		return nil
+	}))
+}

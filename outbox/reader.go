@@ -42,7 +42,7 @@ const (
 // values, and make row security an error instead of missing rows.
 func opening(mode string, sources []string) string {
 	sql := "begin " + mode + `;
-set local lock_timeout = '2s'; set local row_security = off;
+set local lock_timeout = '2s'; set local row_security = off; set local jit = off;
 set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; set local intervalstyle = 'iso_8601';
 set local bytea_output = 'hex'; set local extra_float_digits = 1; set local lc_monetary = 'C'; set local xmlbinary = 'base64'`
 	if len(sources) > 0 {
