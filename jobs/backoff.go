@@ -37,7 +37,7 @@ func verifyBackoff(n int, random float64) time.Duration {
 	return d/2 + time.Duration(random*float64(d/2))
 }
 
-func random() float64 { return rand.Float64() } //nolint:gosec // jitter needs no secrecy
+func random() float64 { return rand.Float64() }
 
 // verdict is what to do with records whose write failed.
 type verdict int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/outflow-db/outflow/backends"
@@ -34,7 +35,7 @@ func (b *batchWrite) run(ctx context.Context, batch []backends.Record) error {
 		if len(left) < n {
 			b.tries, b.raised, b.began = 0, 0, time.Now()
 		}
-		batch = append(left[:len(left):len(left)], tail...)
+		batch = slices.Concat(left, tail)
 		if failure == nil {
 			pace.took(n)
 			continue

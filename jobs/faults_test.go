@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,10 +69,8 @@ func TestPark(t *testing.T) {
 			poison := func(r backends.Record) bool { return string(r.Doc) == `{"v": "poison"}` }
 			if whole {
 				w.store.onWrite = func(_ context.Context, _ int, rs []backends.Record) error {
-					for _, r := range rs {
-						if poison(r) {
-							return fails(backends.Rejected)
-						}
+					if slices.ContainsFunc(rs, poison) {
+						return fails(backends.Rejected)
 					}
 					return nil
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ const (
 	callAgain  = 2 * time.Second  // a lane that nobody took is called for again after this
 	probeEvery = 15 * time.Second // a backend that the engine paused is tried this often
 	choreEvery = 10 * time.Second // chores are done this often
+	busyEvery  = time.Second      // lanes that are all at work are looked after this often
 )
 
 // keeper inserts a job for each lane that is behind and that nobody holds. This, and not River's own bookkeeping, is
@@ -47,6 +49,8 @@ func (e *Engine) keep(ctx context.Context) {
 // turn sleeps until some lane needs a job, and inserts the jobs.
 func (k *keeper) turn(ctx context.Context) error {
 	var due []ProjectArgs
+	var busy bool
+	woken := k.e.waker.Woken()
 	_, err := k.e.waker.Sleep(ctx, time.Minute, func(ctx context.Context) (bool, outbox.Snapshot, error) {
 		lanes, at, err := outbox.Lanes(ctx, k.e.c.Pool)
 		if err != nil {
@@ -58,14 +62,29 @@ func (k *keeper) turn(ctx context.Context) error {
 			k.chored = time.Now()
 			err = k.chores(ctx)
 		}
-		due = k.due(lanes, k.e.runs, time.Now())
-		return len(due) > 0, at, err
+		due, busy = k.due(lanes, k.e.runs, time.Now()), allBusy(lanes, k.e.runs)
+		return len(due) > 0 || busy, at, err
 	})
 	for _, a := range due {
 		k.called[a] = time.Now()
 		err = errors.Join(err, k.e.call(ctx, a))
 	}
+	if err == nil && busy && len(due) == 0 {
+		select {
+		case <-ctx.Done():
+		case <-woken: // a job has ended, or there is another backend
+		case <-time.After(busyEvery):
+		}
+	}
 	return err
+}
+
+// allBusy says that no change of the log is news: every lane of the backends that run here is worked, or was called
+// for, or is paused. The keeper then sleeps without the flag, for which every writer would have to notify it.
+func allBusy(lanes []outbox.LaneState, runs func(string) bool) bool {
+	return !slices.ContainsFunc(lanes, func(l outbox.LaneState) bool {
+		return !l.Held && !l.Behind && l.Paused == "" && runs(l.Backend)
+	})
 }
 
 // due lists the lanes that need a job: nobody holds them, they are behind, their backend runs here and is not paused,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -168,12 +169,10 @@ func (c *collector) learn(p *plan, size int) {
 
 // strayKey is the error for a row whose key was not asked for, or came twice.
 func strayKey(p *plan, key string, asked []string) error {
-	for _, k := range asked {
-		if k == key {
-			return &backends.Error{
-				Op: "project", Backend: p.Backend, Kind: p.Kind, Key: key, Class: backends.Rejected,
-				Advice: "let the projection yield at most one row a key", Err: errors.New("the projection yields several rows for the key"),
-			}
+	if slices.Contains(asked, key) {
+		return &backends.Error{
+			Op: "project", Backend: p.Backend, Kind: p.Kind, Key: key, Class: backends.Rejected,
+			Advice: "let the projection yield at most one row a key", Err: errors.New("the projection yields several rows for the key"),
 		}
 	}
 	return &backends.Error{

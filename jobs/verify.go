@@ -166,7 +166,7 @@ func verifyTarget(ctx context.Context, c Config, s *store, p *plan, o VerifyOpti
 		found: TargetReport{Backend: s.name, Kind: p.Kind, Target: p.target.Name},
 	}
 	err = v.run(ctx)
-	if derr := v.drop(conn); err == nil {
+	if derr := v.drop(ctx, conn); err == nil {
 		err = derr
 	}
 	return v.found, err
@@ -342,8 +342,8 @@ func copyEntries(entries map[string]string) pgx.CopyFromSource {
 
 // drop removes the temporary tables, so that the connection goes back to the pool as it came. If that fails, it does
 // not go back.
-func (v *comparison) drop(conn *pgxpool.Conn) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+func (v *comparison) drop(ctx context.Context, conn *pgxpool.Conn) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if _, err := conn.Exec(ctx, `drop table if exists pg_temp.verify_keys, pg_temp.verify_truth, pg_temp.verify_store, pg_temp.verify_differ`); err != nil {
 		return errors.Join(fmt.Errorf("dropping temporary tables: %w", err), conn.Conn().Close(ctx))

@@ -1,0 +1,237 @@
+package jobs
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/outbox"
+)
+
+var classes = []backends.Class{
+	backends.Transient, backends.Overload, backends.Unknown, backends.Rejected, backends.Schema, backends.Denied, "nobody's",
+}
+
+// A pause within a job is between a half and the whole of what doubles up to two seconds; overload waits longer.
+func TestBackoffIsBounded(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 1<<40).Draw(t, "try")
+		random := rapid.Float64Range(0, 1).Draw(t, "random")
+		class := rapid.SampledFrom(classes).Draw(t, "class")
+		d := backoff(n, class, random)
+		if d < backoffFirst/2 || d > backoffMost {
+			t.Fatalf("%v", d)
+		}
+		if backoff(n+1, class, random) < d || backoff(n, backends.Overload, random) < d {
+			t.Fatal("a later try, or an overloaded store, is asked sooner")
+		}
+	})
+}
+
+// River waits for seconds after a failed job, and for minutes after a failed verify: never for hours.
+func TestJobBackoffsAreBounded(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(-3, 1<<40).Draw(t, "attempt")
+		random := rapid.Float64Range(0, 1).Draw(t, "random")
+		if d := jobBackoff(n, random); d < time.Second/2 || d > 4*time.Second {
+			t.Errorf("a job waits %v", d)
+		}
+		if d := verifyBackoff(n, random); d < time.Second/2 || d > 5*time.Minute {
+			t.Errorf("a verify waits %v", d)
+		}
+	})
+}
+
+// Each class of errors has one behaviour, and the gravest of several decides.
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	got, ends := map[backends.Class]verdict{}, map[backends.Class]bool{}
+	for _, c := range classes {
+		got[c], ends[c] = judge(c), fatal(c)
+	}
+	if diff := cmp.Diff(map[backends.Class]verdict{
+		backends.Transient: again, backends.Overload: fewer, backends.Unknown: doubts, backends.Rejected: park,
+		backends.Schema: mend, backends.Denied: stop, "nobody's": doubts,
+	}, got); diff != "" {
+		t.Errorf("verdicts (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[backends.Class]bool{
+		backends.Transient: false, backends.Overload: false, backends.Unknown: false, backends.Rejected: true,
+		backends.Schema: true, backends.Denied: true, "nobody's": false,
+	}, ends); diff != "" {
+		t.Errorf("what pauses the backend (-want +got):\n%s", diff)
+	}
+	light, grave := &backends.Error{Class: backends.Transient}, &backends.Error{Class: backends.Denied}
+	if graver(light, grave) != grave || graver(grave, light) != grave || graver(nil, light) != light || graver(light, nil) != light || graver(nil, nil) != nil {
+		t.Error("the lighter error won")
+	}
+}
+
+// The pages of a feed come to have about as many keys as wanted, whatever the rows are like.
+func TestNextRows(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.IntRange(1, 100_000).Draw(t, "want")
+		limit := rapid.IntRange(1, want).Draw(t, "limit")
+		perRow := rapid.IntRange(0, 500).Draw(t, "keys per row")
+		for range 40 {
+			next := nextRows(limit, limit, limit*perRow, want)
+			if next < 1 || next > want || next > 4*limit {
+				t.Fatalf("%d after %d", next, limit)
+			}
+			limit = next
+		}
+		if keys := limit * perRow; keys > want && limit > 1 {
+			t.Fatalf("pages of %d keys where %d are wanted", keys, want)
+		}
+		if perRow > 0 && limit < want && (limit+1)*perRow <= want {
+			t.Fatalf("pages of %d rows with %d keys each where %d keys are wanted", limit, perRow, want)
+		}
+		if nextRows(limit, 0, 0, want) != limit {
+			t.Fatal("an empty page changed the pace")
+		}
+	})
+}
+
+// A question's answer is about as large as a portion, and at least one key is asked for.
+func TestChunk(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		c := collector{bound: rapid.IntRange(1<<10, 1<<26).Draw(t, "bound"), sizes: map[*plan]int{}, most: rapid.IntRange(0, 600).Draw(t, "most")}
+		p := &plan{}
+		if n := c.chunk(p); n < 1 || n > chunkFirst || c.most > 0 && n > c.most {
+			t.Fatalf("the first question has %d keys", n)
+		}
+		size := rapid.IntRange(0, 1<<27).Draw(t, "size")
+		c.learn(p, size)
+		if n := c.chunk(p); n < 1 || n > chunkMost || n > 1 && n*size > c.bound || c.most > 0 && n > c.most {
+			t.Fatalf("records of %d bytes are asked for by %d within %d", size, n, c.bound)
+		}
+		less := rapid.IntRange(0, size).Draw(t, "less")
+		before := c.sizes[p]
+		if c.learn(p, less); c.sizes[p] > before || c.sizes[p] < less {
+			t.Fatalf("the size went from %d to %d for %d", before, c.sizes[p], less)
+		}
+	})
+}
+
+// What is stored of an error is text that PostgreSQL takes, short, and the same if it was so before.
+func TestStorable(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := string(rapid.SliceOfN(rapid.Byte(), 0, 3000).Draw(t, "bytes"))
+		got := storable(text)
+		if !utf8.ValidString(got) || strings.ContainsRune(got, 0) || utf8.RuneCountInString(got) > 2001 {
+			t.Fatalf("%q", got)
+		}
+		if plain := utf8.ValidString(text) && !strings.ContainsRune(text, 0) && len(text) <= 2000; plain && got != text {
+			t.Fatalf("%q became %q", text, got)
+		}
+	})
+}
+
+// A store that asks for less gets half as much, never nothing, and what it takes in full lets requests grow again.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		most := rapid.IntRange(1, 5000).Draw(t, "most")
+		takes := rapid.IntRange(1, 5000).Draw(t, "takes")
+		p := pace{most: most}
+		overloads, requests := 0, 0
+		for range 2000 {
+			n := p.size()
+			if n < 1 || n > most {
+				t.Fatalf("%d of %d", n, most)
+			}
+			requests++
+			if n > takes {
+				overloads++
+				p.overloaded(n)
+			} else {
+				p.took(n)
+			}
+		}
+		if takes >= most && (overloads > 0 || p.size() != most) {
+			t.Fatal("a store that takes all was spared")
+		}
+		if overloads > 13+requests/paceGrows {
+			t.Fatalf("%d of %d requests were too large", overloads, requests)
+		}
+		for p.size() < most {
+			p.took(p.size())
+		}
+	})
+	p := pace{most: 100}
+	p.overloaded(100)
+	p.overloaded(100)
+	if p.size() != 50 {
+		t.Errorf("two requests that were too large at the same time leave %d", p.size())
+	}
+	for range 100 {
+		p.took(3)
+	}
+	if p.size() != 50 {
+		t.Error("small requests say nothing about large ones")
+	}
+}
+
+// The keeper calls for lanes that are behind and free, of backends that run here and are not paused, and not again
+// at once.
+func TestDue(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(0, 0)
+	behind := outbox.LaneState{Backend: "a", Lane: 1, Behind: true}
+	held, done, paused, foreign := behind, behind, behind, behind
+	held.Held, done.Behind, paused.Paused, foreign.Backend = true, false, "maintenance", "elsewhere"
+	call := ProjectArgs{Backend: "a", Lane: 1}
+	for name, c := range map[string]struct {
+		lane   outbox.LaneState
+		called time.Duration // before now; 0: never
+		want   []ProjectArgs
+		forget bool // that it was called
+	}{
+		"free and behind":       {lane: behind, want: []ProjectArgs{call}},
+		"called just now":       {lane: behind, called: callAgain - 1},
+		"called a while ago":    {lane: behind, called: callAgain, want: []ProjectArgs{call}},
+		"held":                  {lane: held, forget: true},
+		"held, called just now": {lane: held, called: 1, forget: true},
+		"nothing to do":         {lane: done, called: 1, forget: true},
+		"paused":                {lane: paused},
+		"not of this process":   {lane: foreign},
+	} {
+		k := keeper{called: map[ProjectArgs]time.Time{}}
+		now := start.Add(time.Hour)
+		if c.called > 0 {
+			k.called[call] = now.Add(-c.called)
+		}
+		got := k.due([]outbox.LaneState{c.lane}, func(b string) bool { return b == "a" }, now)
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if _, known := k.called[call]; c.forget && known {
+			t.Errorf("%s: the call is remembered", name)
+		}
+	}
+}
+
+// The kinds whose changes lead to a kind are found through others, each once.
+func TestCauses(t *testing.T) {
+	t.Parallel()
+	kinds := map[string]kind{
+		"room": {dependants: []dependant{{kind: "shelf"}, {kind: "item"}}}, "shelf": {dependants: []dependant{{kind: "item"}}}, "item": {}, "other": {},
+	}
+	got := causes(kinds, "item")
+	if got[0] != "item" || len(got) != 3 {
+		t.Errorf("an item changes with %v", got)
+	}
+	if diff := cmp.Diff([]string{"other"}, causes(kinds, "other")); diff != "" {
+		t.Error(diff)
+	}
+}
