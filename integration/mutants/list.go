@@ -1,0 +1,57 @@
+package main
+
+// Files that are mutated.
+const (
+	tenure = "outbox/tenure.go"
+	save   = "outbox/save.go"
+	reader = "outbox/reader.go"
+	delta  = "migrations/00009_outbox_log.sql"
+	writer = "jobs/writer.go"
+	batch  = "backends/postgres/batch.go"
+)
+
+// mutants are all guards. The first removes none: the torture must pass.
+var mutants = []mutant{
+	{name: "none", what: "nothing is removed"},
+	{
+		name: "lease", what: "whoever once held a lane goes on writing and saving",
+		edits: []edit{
+			{tenure, "return t.deadline.age() < t.ttl-t.ttl/8", "return true"},
+			{save, "where backend = $1 and lane = $2 and epoch = $3 and (` + markSQL + `) = $11", "where backend = $1 and lane = $2 and $3::bigint > 0 and (` + markSQL + `) = $11"},
+			{save, "where backend = $1 and lane = $2 and epoch = $3 and (`+markSQL+`) = $5", "where backend = $1 and lane = $2 and $3::bigint > 0 and (`+markSQL+`) = $5"},
+		},
+	},
+	{
+		name: "version", what: "the read model takes any version",
+		edits: []edit{{batch, "where t.version <= excluded.version", "where true"}},
+	},
+	{
+		name: "save", what: "the position is saved before the page is written",
+		edits: []edit{{
+			writer, "	for _, r := range p.records {\n		if err := w.planned(ctx, r); err != nil {",
+			"	if p.last {\n		w.complete(p.page)\n		if err := w.save(ctx, 0); err != nil {\n			return err\n		}\n	}\n" +
+				"	for _, r := range p.records {\n		if err := w.planned(ctx, r); err != nil {",
+		}},
+	},
+	{
+		name: "target", what: "a delta that is left half read goes on with what is visible then",
+		edits: []edit{
+			{delta, "where pg_visible_in_snapshot(x, coalesce($2, pg_current_snapshot())) and x >= $3", "where pg_visible_in_snapshot(x, pg_current_snapshot()) and x >= $3"},
+			{delta, "and pg_visible_in_snapshot(tx, coalesce($2, pg_current_snapshot())) and", "and"},
+		},
+	},
+	{
+		name: "moving", what: "a delta that is left half read gets a new target",
+		edits: []edit{
+			{reader, "		now, lsn, rows, err := r.rows(ctx, conn, pos, limit)", "		pos.Target = Snapshot{}\n		now, lsn, rows, err := r.rows(ctx, conn, pos, limit)"},
+		},
+	},
+	{
+		name: "lock", what: "tables are not held before the snapshot",
+		edits: []edit{{reader, "	if len(sources) > 0 {", "	if len(sources) < 0 {"}},
+	},
+	{
+		name: "xip", what: "transactions that were running at the position are forgotten",
+		edits: []edit{{delta, "where pg_visible_in_snapshot(x, coalesce($2, pg_current_snapshot())) and x >= $3", "where false and x >= $3"}},
+	},
+}
