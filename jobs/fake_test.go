@@ -185,11 +185,11 @@ func (f *fake) Health(context.Context) error {
 	return nil
 }
 
-// set changes the fake's behaviour while it runs.
-func (f *fake) set(change func(*fake)) {
+// held is a record that a target holds.
+func (f *fake) held(target, key string) backends.Record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	change(f)
+	return f.targets[target][key]
 }
 
 // holds is what a target holds: documents by key.
@@ -217,6 +217,8 @@ func eventually(t *testing.T, what string, is func() bool) {
 		}
 	}
 }
+
+func bytesHave(b []byte, part string) bool { return strings.Contains(string(b), part) }
 
 func containsAll(text string, parts ...string) error {
 	for _, p := range parts {

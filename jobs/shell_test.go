@@ -115,11 +115,11 @@ func TestWithin(t *testing.T) {
 	job, cancel := context.WithCancelCause(t.Context())
 	ctx, release := e.within(job)
 	cancel(context.DeadlineExceeded)
-	if release(); context.Cause(ctx) != context.Canceled {
+	if release(); !errors.Is(context.Cause(ctx), context.Canceled) {
 		t.Errorf("after the end: %v", context.Cause(ctx))
 	}
 	e.drop()
-	if context.Cause(ctx) != context.Canceled {
+	if !errors.Is(context.Cause(ctx), context.Canceled) {
 		t.Error("the engine still knew a job that had ended")
 	}
 	job, cancel = context.WithCancelCause(t.Context())
@@ -152,8 +152,10 @@ func TestConfigProblems(t *testing.T) {
 		Kinds:    []outbox.Kind{{Name: "item"}, {Name: "item"}},
 		Backends: []backends.Config{{Name: "a"}, {Name: "a"}, {Name: "B!"}, {Name: maintenance}},
 		Projections: []Projection{
-			{Kind: "item", Backend: "a", Target: "x", Query: "q"}, {Kind: "other", Backend: "a", Target: "x", Query: "q"},
-			{Kind: "item", Backend: "nowhere", Target: "x", Query: "q"}, {Backend: "a"},
+			{Kind: "item", Backend: "a", Target: "x", Query: "q"},
+			{Kind: "other", Backend: "a", Target: "x", Query: "q"},
+			{Kind: "item", Backend: "nowhere", Target: "x", Query: "q"},
+			{Backend: "a"},
 		},
 		Settings: Settings{
 			PageKeys: -1, PortionBytes: 1, BatchRecords: -1, BatchBytes: 1, Lease: 1, Slice: -1, Linger: -1, Patience: -1, Request: -1,
