@@ -16,8 +16,8 @@ declare
   t pg_type;
 begin
   loop
-    select * into strict t from pg_type y where y.oid = type;
-    exit when t.typtype <> 'd';
+    select * into t from pg_type y where y.oid = type and y.typtype = 'd';
+    exit when not found; -- also for a column that does not exist
     typmod := case when t.typtypmod = -1 then typmod else t.typtypmod end;
     type := t.typbasetype;
   end loop;

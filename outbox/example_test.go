@@ -3,7 +3,6 @@ package outbox_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"slices"
 	"testing"
 
@@ -25,7 +24,7 @@ func ExamplePut() {
 			outbox.Record{Kind: "article", Key: "43", Body: map[string]any{"title": "Keys, not payloads"}})
 	})
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	fmt.Println(changes(ctx, pool))
 	// Output: article [42 43]
@@ -42,7 +41,7 @@ func ExampleDelete() {
 		return outbox.Delete(ctx, tx, "draft", "1")
 	})
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	fmt.Println(changes(ctx, pool))
 	// Output:
@@ -80,7 +79,7 @@ func ExampleWatch() {
 		return err
 	})
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	fmt.Println(changes(ctx, pool))
 	// Output: book [978-0 978-1]
@@ -98,7 +97,7 @@ func ExampleChanged() {
 		return outbox.Changed(ctx, tx, "price", "1", "3")
 	})
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	fmt.Println(changes(ctx, pool))
 	// Output: price [1 3]
@@ -121,7 +120,7 @@ func ExampleToken() {
 		return err
 	})
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	fmt.Println(before == "", after != "")
 	// Output: true true
@@ -132,7 +131,7 @@ func changes(ctx context.Context, pool *pgxpool.Pool) string {
 	var text string
 	err := pool.QueryRow(ctx, `select string_agg(kind || ' [' || array_to_string(keys, ' ') || ']', E'\n' order by id) from outbox.log`).Scan(&text)
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	return text
 }
@@ -151,10 +150,10 @@ type example struct {
 
 func (*example) Helper()                           {}
 func (*example) Context() context.Context          { return context.Background() }
-func (*example) Fatal(args ...any)                 { log.Panic(args...) }
-func (*example) Fatalf(format string, args ...any) { log.Panicf(format, args...) }
-func (*example) Error(args ...any)                 { log.Panic(args...) }
-func (*example) Errorf(format string, args ...any) { log.Panicf(format, args...) }
+func (*example) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
+func (*example) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (*example) Error(args ...any)                 { panic(fmt.Sprint(args...)) }
+func (*example) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 func (e *example) Cleanup(fn func())               { e.cleanups = append(e.cleanups, fn) }
 
 func (e *example) end() {

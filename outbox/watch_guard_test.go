@@ -166,8 +166,10 @@ func evil(schema string) string {
 			b.WriteString("create operator " + schema + "." + op + " (leftarg = " + one + ", rightarg = " + two + ", function = " + f + "); ")
 		}
 	}
-	for _, f := range []string{"cardinality(anyarray)", "octet_length(text)", "array_agg(anyelement)", "pg_sequence_last_value(regclass)", "pg_sequence_last_value(text)",
-		"row_number()", "jsonb_build_array(variadic \"any\")", "pg_notify(text, text)", "clock_timestamp()", "pg_current_xact_id()", "unnest(anyarray)", "left(text, int)"} {
+	for _, f := range []string{
+		"cardinality(anyarray)", "octet_length(text)", "array_agg(anyelement)", "pg_sequence_last_value(regclass)", "pg_sequence_last_value(text)",
+		"row_number()", "jsonb_build_array(variadic \"any\")", "pg_notify(text, text)", "clock_timestamp()", "pg_current_xact_id()", "unnest(anyarray)", "left(text, int)",
+	} {
 		if !strings.Contains(f, `"any"`) {
 			b.WriteString("create function " + schema + "." + f + " returns int" + betray)
 		}
