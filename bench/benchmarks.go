@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/outflow-db/outflow/internal/benches/backlog"
+	"github.com/outflow-db/outflow/internal/benches/busy"
 	"github.com/outflow-db/outflow/internal/benches/drain"
 	"github.com/outflow-db/outflow/internal/benches/files"
 	"github.com/outflow-db/outflow/internal/benches/idle"
@@ -12,6 +13,8 @@ import (
 	"github.com/outflow-db/outflow/internal/benches/memory"
 	"github.com/outflow-db/outflow/internal/benches/reach"
 	"github.com/outflow-db/outflow/internal/benches/recovery"
+	"github.com/outflow-db/outflow/internal/benches/source"
+	"github.com/outflow-db/outflow/internal/benches/writes"
 )
 
 // benchmark is one of them. The names of its rows begin with its own.
@@ -21,6 +24,9 @@ type benchmark struct {
 }
 
 var benchmarks = []benchmark{
+	{"writes", "what a watch costs those who write, beside payload rows and jobs", writes.Run},
+	{"source", "a bulk load of source code, watched and not", source.Run},
+	{"busy", "single-row transactions while an engine follows them", busy.Run},
 	{"drain", "an engine against a copy loop, into the read model", drain.Run},
 	{"latency", "commit to readable at 50 changes a second, against a synchronous writer", latency.Run},
 	{"files", "source files loaded and projected at the same time", files.Run},

@@ -97,7 +97,7 @@ func one(ctx context.Context, name string) (a answer, err error) {
 	if err := lab.Open(ctx, l); err != nil {
 		return a, err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
+	defer func() { err = errors.Join(err, l.Close()) }() //nolint:contextcheck // it ends servers, also when ctx has ended
 	if a.PostgreSQL, err = version(ctx, l); err != nil {
 		return a, err
 	}

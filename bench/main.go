@@ -23,13 +23,15 @@ import (
 	"github.com/outflow-db/outflow/internal/benches/lab"
 )
 
-func main() {
+func main() { os.Exit(execute()) }
+
+func execute() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if name := os.Getenv(childEnv); name != "" {
-		os.Exit(runChild(ctx, name))
+		return runChild(ctx, name)
 	}
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	return run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 }
 
 // options are the flags.

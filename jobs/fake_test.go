@@ -28,11 +28,11 @@ type fake struct {
 	onPrepare func(ctx context.Context, n int) error
 	onHealth  func() error
 	writes    int
-	stored    map[string]int64            // versions that the store claims for keys, whatever it holds
-	silent    bool                        // does not say which version is newer
-	claim     func(backends.Record) int64 // a version that the store claims for a record; 0: none
-	forgets   bool                        // keeps nothing, answers as if it did
-	onScan    func(n int) error           // before page n of a scan, from 1
+	stored    map[string]int64                       // versions that the store claims for keys, whatever it holds
+	silent    bool                                   // does not say which version is newer
+	claim     func(backends.Record) int64            // a version that the store claims for a record; 0: none
+	forgets   bool                                   // keeps nothing, answers as if it did
+	onScan    func(ctx context.Context, n int) error // before page n of a scan, from 1
 }
 
 // fakes finds the fake of a backend by its name, which is unique among tests.
@@ -157,11 +157,14 @@ func (f *fake) entries(target string, want func(string) bool) []backends.Entry {
 	return list
 }
 
-func (f *fake) Scan(_ context.Context, t backends.Target, fn func([]backends.Entry) error) error {
+func (f *fake) Scan(ctx context.Context, t backends.Target, fn func([]backends.Entry) error) error {
 	n := 0
 	for page := range slices.Chunk(f.entries(t.Name, func(string) bool { return true }), 100) {
-		if n++; f.onScan != nil {
-			if err := f.onScan(n); err != nil {
+		f.mu.Lock()
+		before := f.onScan
+		f.mu.Unlock()
+		if n++; before != nil {
+			if err := before(ctx, n); err != nil {
 				return err
 			}
 		}
@@ -183,6 +186,13 @@ func (f *fake) Health(context.Context) error {
 		return f.onHealth()
 	}
 	return nil
+}
+
+// set changes the fake's behaviour while it runs.
+func (f *fake) set(change func(*fake)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(f)
 }
 
 // held is a record that a target holds.

@@ -4,17 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/internal/pgtest"
 	"github.com/outflow-db/outflow/jobs"
+	"github.com/outflow-db/outflow/migrations"
 	"github.com/outflow-db/outflow/outbox"
 )
 
@@ -156,6 +161,24 @@ func (w *world) agrees() {
 	}
 	if diff := cmp.Diff(want, w.store.holds("items")); diff != "" {
 		w.t.Errorf("the store differs from the table (-want +got):\n%s", diff)
+	}
+}
+
+// river is a client that inserts and changes jobs, as an operator does.
+func (w *world) river() *river.Client[pgx.Tx] {
+	w.t.Helper()
+	client, err := river.NewClient(riverpgxv5.New(w.pool), &river.Config{Schema: migrations.RiverSchema, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return client
+}
+
+// enqueue inserts a job.
+func (w *world) enqueue(args river.JobArgs, queue string) {
+	w.t.Helper()
+	if _, err := w.river().Insert(w.t.Context(), args, &river.InsertOpts{Queue: queue}); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

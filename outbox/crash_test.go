@@ -79,6 +79,7 @@ func TestCrashes(t *testing.T) {
 // A transaction of a writer that does not wait for durability can be lost in a crash, and its id be given to another.
 // A position in memory that had seen the first would count the second as applied, so the tenure is over.
 func testB4PositionsInMemoryEndWithACrash(t *testing.T, s *pgserver.Server, pool *pgxpool.Pool) {
+	t.Helper()
 	w := world{t, pool}
 	w.addBackend("b4", 1)
 	tenure := w.take("b4", "p")
@@ -136,9 +137,11 @@ func (w world) isLost(t *Tenure, pos Position) {
 
 // What a page has read survives a crash, although its writer did not wait for that.
 func testB5WhatIsReadIsDurable(t *testing.T, s *pgserver.Server, pool *pgxpool.Pool) {
+	t.Helper()
 	w := world{t, pool}
 	w.addBackend("b5", 1)
-	tenure, seen := w.take("b5", "p"), 0
+	seen := 0
+	w.take("b5", "p")
 	see := func(ctx context.Context, c *pgx.Conn) error {
 		return c.QueryRow(ctx, "select x from plain").Scan(&seen)
 	}
@@ -151,7 +154,7 @@ func testB5WhatIsReadIsDurable(t *testing.T, s *pgserver.Server, pool *pgxpool.P
 		t.Fatalf("read %d, and after the crash there are %s rows: this test proves nothing", seen, got)
 	}
 
-	tenure = w.takeAgain("b5")
+	tenure := w.takeAgain("b5")
 	r := NewReader(w.pool, tenure, []string{"plain"})
 	w.lazily("insert into plain values (777); insert into outbox.log (kind, keys) values ('k', '{777}')")
 	_, err := r.Page(t.Context(), tenure.Start, 10, func(ctx context.Context, c *pgx.Conn, _ *Page) error { return see(ctx, c) })
@@ -172,6 +175,7 @@ func testB5WhatIsReadIsDurable(t *testing.T, s *pgserver.Server, pool *pgxpool.P
 // The commit of a save is not waited for. A crash that loses it takes the position back, never forward, and what was
 // applied is delivered again.
 func testSavesMayBeLostInACrash(t *testing.T, s *pgserver.Server, pool *pgxpool.Pool) {
+	t.Helper()
 	w := world{t, pool}
 	w.addBackend("lazy", 1)
 	tenure := w.take("lazy", "p")
@@ -195,6 +199,7 @@ func testSavesMayBeLostInACrash(t *testing.T, s *pgserver.Server, pool *pgxpool.
 
 // A server that was shut down and started again has lost nothing: tenures go on.
 func testACleanRestartEndsNothing(t *testing.T, s *pgserver.Server, pool *pgxpool.Pool) {
+	t.Helper()
 	w := world{t, pool}
 	w.addBackend("restart", 1)
 	tenure := w.take("restart", "p")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -92,9 +93,13 @@ func TestPauseAndResume(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "b")
 	for _, c := range []struct{ by, reason, want string }{
-		{"engine", "denied", "denied/engine"}, {"engine", "other", "denied/engine"},
-		{"operator", "maintenance", "maintenance/operator"}, {"engine", "denied", "maintenance/operator"}, {"operator", "more", "maintenance/operator"},
-		{"", "", "/"}, {"operator", "again", "again/operator"},
+		{"engine", "denied", "denied/engine"},
+		{"engine", "other", "denied/engine"},
+		{"operator", "maintenance", "maintenance/operator"},
+		{"engine", "denied", "maintenance/operator"},
+		{"operator", "more", "maintenance/operator"},
+		{"", "", "/"},
+		{"operator", "again", "again/operator"},
 	} {
 		if c.by == "" {
 			w.ok(Resume(t.Context(), w.pool, "b"))
@@ -106,7 +111,7 @@ func TestPauseAndResume(t *testing.T) {
 		if got := lanes[0].Paused + "/" + lanes[0].PausedBy; got != c.want {
 			t.Errorf("after %v it is paused: %s", c, got)
 		}
-		w.want(fmt.Sprint(c.by != ""), "select paused_at > clock_timestamp() - interval '1 min' is true from outbox.backends")
+		w.want(strconv.FormatBool(c.by != ""), "select paused_at > clock_timestamp() - interval '1 min' is true from outbox.backends")
 	}
 }
 
@@ -174,7 +179,7 @@ func TestAdvanceIdle(t *testing.T) {
 	running.logs("x")
 	w.ok(AdvanceIdle(t.Context(), w.pool))
 	running.commit()
-	w.want("false", "select bool_or(pg_visible_in_snapshot($1::text::xid8, position)) from outbox.lanes", fmt.Sprint(running.world.text("select tx from outbox.log where keys = '{x}'")))
+	w.want("false", "select bool_or(pg_visible_in_snapshot($1::text::xid8, position)) from outbox.lanes", running.text("select tx from outbox.log where keys = '{x}'"))
 }
 
 // The parts of a split lane deliver together what the lane had still to deliver, each key once: in the middle of a

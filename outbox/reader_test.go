@@ -149,7 +149,7 @@ end $$`)
 	tenure := w.take("b", "p")
 	const values = `select concat_ws(' | ', timestamptz '2026-01-02 03:04:05Z', interval '1 day 2 hours', bytea '\x01ff', (0.1::float8 + 0.2), current_setting('lc_monetary'), current_setting('xmlbinary'))`
 	const want = `2026-01-02 03:04:05+00 | P1DT2H | \x01ff | 0.30000000000000004 | C | base64`
-	see := func(_ context.Context, c *pgx.Conn) error {
+	see := func(_ context.Context, c *pgx.Conn) error { //nolint:unparam // as readers call it
 		if got := text(t, c, values); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}

@@ -17,34 +17,32 @@ type Snapshot struct {
 
 // ParseSnapshot reads the text form of a pg_snapshot, "xmin:xmax:xip,xip".
 func ParseSnapshot(text string) (Snapshot, error) {
-	bad := func(why string) (Snapshot, error) {
-		return Snapshot{}, fmt.Errorf("snapshot %q: %s", text, why)
-	}
+	bad := func(why string) error { return fmt.Errorf("snapshot %q: %s", text, why) }
 	parts := strings.Split(text, ":")
 	if len(parts) != 3 {
-		return bad("want xmin:xmax:list")
+		return Snapshot{}, bad("want xmin:xmax:list")
 	}
 	var s Snapshot
 	var err error
 	if s.xmin, err = parseXid(parts[0]); err != nil {
-		return bad(err.Error())
+		return Snapshot{}, bad(err.Error())
 	}
 	if s.xmax, err = parseXid(parts[1]); err != nil {
-		return bad(err.Error())
+		return Snapshot{}, bad(err.Error())
 	}
 	if s.xmin > s.xmax {
-		return bad("xmin is above xmax")
+		return Snapshot{}, bad("xmin is above xmax")
 	}
 	if parts[2] == "" {
 		return s, nil
 	}
-	for _, p := range strings.Split(parts[2], ",") {
+	for p := range strings.SplitSeq(parts[2], ",") {
 		x, err := parseXid(p)
 		if err != nil {
-			return bad(err.Error())
+			return Snapshot{}, bad(err.Error())
 		}
 		if x < s.xmin || x >= s.xmax || len(s.xip) > 0 && x <= s.xip[len(s.xip)-1] {
-			return bad("the list is not sorted within xmin and xmax")
+			return Snapshot{}, bad("the list is not sorted within xmin and xmax")
 		}
 		s.xip = append(s.xip, x)
 	}

@@ -94,7 +94,7 @@ func (t *Tenure) seize(ctx context.Context, db Beginner) (formers []string, err 
 		}
 		var pos, target, after string
 		var id int64
-		var lo, hi int64
+		var lo, hi uint64
 		err := tx.QueryRow(ctx, seizeSQL, t.Backend, t.Lane, t.Owner, t.ttl, versionsReserved-1).
 			Scan(&t.Epoch, &t.reserved, &lo, &hi, &pos, &target, &after, &id, &formers)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -104,7 +104,7 @@ func (t *Tenure) seize(ctx context.Context, db Beginner) (formers []string, err 
 		if err != nil {
 			return err
 		}
-		t.Range, t.version = Range{uint64(lo), uint64(hi)}, t.Epoch
+		t.Range, t.version = Range{lo, hi}, t.Epoch
 		t.Start, err = parsePosition(pos, target, after, id)
 		return err
 	}); err != nil {

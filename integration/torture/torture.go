@@ -200,7 +200,7 @@ func (t *torture) round(ctx context.Context, n int) error {
 
 // random is a stream of random numbers of its own.
 func (t *torture) random(stream uint64) *rand.Rand {
-	return rand.New(rand.NewPCG(t.o.Seed, stream)) //nolint:gosec // a seed must reproduce it
+	return rand.New(rand.NewPCG(t.o.Seed, stream))
 }
 
 func (t *torture) count(name string, n int) {

@@ -111,7 +111,7 @@ func write(ctx context.Context, store backends.Backend, target backends.Target, 
 	}
 	for i, r := range results {
 		if r.Outcome != backends.Applied {
-			return fmt.Errorf("record %s was not applied: %v", batch[i].Key, r.Err)
+			return fmt.Errorf("record %s was not applied: %w", batch[i].Key, r.Err)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,7 +79,7 @@ func (g *Gauge) Reset() {
 func (g *Gauge) Calls() []Call {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.calls[:len(g.calls):len(g.calls)]
+	return slices.Clip(g.calls)
 }
 
 // Records is how many records were written so far, and Most how many writes there were at once.

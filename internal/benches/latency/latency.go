@@ -243,7 +243,7 @@ func write(ctx context.Context, store backends.Backend, target backends.Target, 
 	r.Digest = backends.ContentDigest(doc, nil)
 	results, err := store.Write(ctx, target, []backends.Record{r})
 	if err == nil && results[0].Outcome != backends.Applied {
-		err = fmt.Errorf("item %s was not applied: outcome %v, %v", r.Key, results[0].Outcome, results[0].Err)
+		err = fmt.Errorf("item %s was not applied: outcome %v: %w", r.Key, results[0].Outcome, results[0].Err)
 	}
 	return err
 }

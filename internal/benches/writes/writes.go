@@ -68,7 +68,7 @@ var columns = []string{"id", "a", "b", "c", "d", "e", "f", "g", "h", "i"}
 // row is a light row.
 func row(id int64) []any {
 	return []any{
-		id, int32(id % 1000), int32(7), id * 7, "some text value " + strconv.FormatInt(id, 10), "another column with text", //nolint:gosec // it is below 1000
+		id, int32(id % 1000), int32(7), id * 7, "some text value " + strconv.FormatInt(id, 10), "another column with text",
 		"path/to/some/file/" + strconv.FormatInt(id%977, 10) + ".go", time.Unix(1_700_000_000+id, 0), float64(id) / 8, id%2 == 0,
 	}
 }
