@@ -216,9 +216,9 @@ language sql volatile as $$
 $$;
 comment on function outbox.reached(xid8, text) is 'the backend has applied, or parked, everything that transaction token changed';
 
--- Both of these read by the index alone, as the log is large or about to be: a plan that was made while it was empty
+-- These three read by the index alone, as the log is large or about to be: a plan that was made while it was empty
 -- would scan and sort it, and be kept. Plans that are switched off cost so much that jit would compile what is left.
--- Both see what the statement that calls them sees.
+-- The first two see what the statement that calls them sees.
 
 -- The first branch looks up the transactions that were running at the position and have ended; the second reads the
 -- range from its xmax, with one lower bound only, because an index scan starts at the weaker of two. All rows of the
@@ -257,6 +257,28 @@ begin
       or (select id from outbox.log where tx >= pg_snapshot_xmax($1) and (backend is null or backend = $2) order by tx, id limit 1) is not null;
 end $$;
 comment on function outbox.pending(pg_snapshot, text) is 'the log has something for the backend behind the position';
+
+-- Looks at the next rows behind a place, and deletes those that are older than the retention and that every backend has
+-- applied. over: the last of them was such a row; if not, those behind it, which are younger, are not worth a look.
+create function outbox.prune(after_tx xid8, after_id bigint, retention interval, most int,
+                             out deleted bigint, out last_tx xid8, out last_id bigint, out over boolean)
+language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+#variable_conflict use_column
+begin
+  with w as materialized (
+    select l.tx, l.id,
+           l.at < clock_timestamp() - $3
+       and l.tx < coalesce((select pg_snapshot_xmax(position) from outbox.lanes order by 1 limit 1), pg_snapshot_xmax(pg_current_snapshot()))
+       and not exists (select from outbox.lanes c
+                        where (l.backend is null or l.backend = c.backend) and not pg_visible_in_snapshot(l.tx, c.position)) as over
+      from outbox.log l where (l.tx, l.id) > ($1, $2) order by l.tx, l.id limit $4),
+  d as (delete from outbox.log g using w where w.over and g.tx = w.tx and g.id = w.id returning 1)
+  select (select count(*) from d), (array_agg(tx order by tx desc, id desc))[1],
+         (array_agg(id order by tx desc, id desc))[1], (array_agg(over order by tx desc, id desc))[1]
+    into prune.deleted, prune.last_tx, prune.last_id, prune.over from w;
+end $$;
+comment on function outbox.prune(xid8, bigint, interval, int) is 'deletes what every backend has applied, of the next rows behind a place';
 
 -- A new backend starts at the present; the caller logs what it shall be filled with.
 create function outbox.add_backend(name text, type text, lanes int default 1) returns void
