@@ -150,9 +150,12 @@ func TestRemoveWhileItWorks(t *testing.T) {
 	e, _ := w.start()
 	w.exec(rows(3))
 	<-hangs
-	removed := make(chan error)
+	removed := make(chan error, 1)
 	go func() { removed <- e.Remove(context.WithoutCancel(t.Context()), "main") }()
-	eventually(t, "it is out", func() bool { return e.Remove(t.Context(), "main") != nil })
+	eventually(t, "it is out", func() bool { return !e.Runs("main") })
+	if err := e.Remove(t.Context(), "main"); err == nil {
+		t.Error("it was taken out twice")
+	}
 	close(free)
 	if err := <-removed; err != nil {
 		t.Fatal(err)
@@ -172,8 +175,8 @@ func TestRemoveWhileItWorks(t *testing.T) {
 	}
 }
 
-// An engine that is told to end before it began ends well, one that was never run is closed, and a standby's or a
-// bare database is refused.
+// An engine that is told to end before it began ends well, one that was never run is closed, and a database without
+// the tables is refused.
 func TestRunThatDoesNotBegin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
