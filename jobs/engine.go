@@ -93,7 +93,7 @@ func (e *Engine) river() (*river.Client[pgx.Tx], error) {
 		queues[b.Name] = queueConfig()
 	}
 	client, err := river.NewClient(riverpgxv5.New(e.c.Pool), &river.Config{
-		Schema: migrations.RiverSchema, Workers: workers, Queues: queues, Logger: e.log,
+		Schema: migrations.RiverSchema, Workers: workers, Queues: queues, Logger: slog.New(grave{e.log.Handler()}),
 		JobTimeout: time.Minute, RescueStuckJobsAfter: 3 * time.Minute, FetchPollInterval: time.Second,
 		PollOnly: e.c.Settings.Poll, CompletedJobRetentionPeriod: time.Hour, DiscardedJobRetentionPeriod: 30 * 24 * time.Hour,
 		ReindexerTimeout: 15 * time.Minute,
