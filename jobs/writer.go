@@ -128,12 +128,17 @@ func (w *writer) planned(ctx context.Context, p planned) error {
 	return group.Wait()
 }
 
-// recall answers which of the keys are parked. Most backends have parked nothing.
+// recall answers which of the keys are parked, or will be by the next save. Most backends have parked nothing.
 func (w *writer) recall(ctx context.Context, kind, target string, keys []string) (map[outbox.RecordID]bool, error) {
 	if !w.parks {
 		return nil, nil
 	}
 	found := map[outbox.RecordID]bool{}
+	w.mu.Lock()
+	for id := range w.outcome { // a save may park them, and forget them here, after they were looked for
+		found[id] = true
+	}
+	w.mu.Unlock()
 	rows, err := w.e.c.Pool.Query(ctx, `select key from outbox.parked where backend = $1 and kind = $2 and target = $3 and key = any($4::text[])`,
 		w.s.name, kind, target, keys)
 	if err != nil {
