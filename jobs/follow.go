@@ -56,8 +56,15 @@ select k.kind, k.list, coalesce(d.dependant, ''), coalesce(d.query, '')
 }
 
 // follow logs, for this backend, what follows from a page: the keys of kinds of which all are concerned, and the
-// dependants of what changed. They are read as later pages, in bounded size. A crash repeats it.
-func (w *writer) follow(ctx context.Context, page *outbox.Page) error {
+// dependants of what changed. They are read as later pages, in bounded size. A crash repeats it. The kinds are those
+// of now, after the page was read: what was declared before a change holds for it.
+func (w *writer) follow(ctx context.Context, page *outbox.Page) (err error) {
+	if len(page.All)+len(page.Changed) == 0 {
+		return nil
+	}
+	if w.kinds, err = loadKinds(ctx, w.e.c.Pool); err != nil {
+		return err
+	}
 	for name, cause := range page.All {
 		if err := w.all(ctx, name, cause); err != nil {
 			return err

@@ -19,8 +19,8 @@ type writer struct {
 	e      *Engine
 	s      *store
 	t      *outbox.Tenure
-	reader *outbox.Reader // for what is read and logged while pages are written
-	kinds  map[string]kind
+	reader *outbox.Reader  // for what is read and logged while pages are written
+	kinds  map[string]kind // as of the page that is followed
 
 	mu       sync.Mutex // the fields below are changed by parallel batches and by saves
 	done     Output
@@ -43,10 +43,6 @@ func (e *Engine) newWriter(ctx context.Context, s *store, t *outbox.Tenure) (*wr
 	if err := s.agrees(ctx, e.c.Pool); err != nil {
 		return nil, err
 	}
-	var err error
-	if w.kinds, err = loadKinds(ctx, e.c.Pool); err != nil {
-		return nil, err
-	}
 	if err := e.c.Pool.QueryRow(ctx, `select exists (select from outbox.parked where backend = $1)`, s.name).Scan(&w.parks); err != nil {
 		return nil, fmt.Errorf("looking for what backend %s parked: %w", s.name, err)
 	}
@@ -63,14 +59,9 @@ func (w *writer) run(ctx context.Context, portions <-chan *portion) error {
 	return nil
 }
 
-// portion writes one portion. Before a page's last one, what follows from its changes is logged; after it the
+// portion writes one portion. After a page's last one, what follows from its changes is logged, and then the
 // position moves.
 func (w *writer) portion(ctx context.Context, p *portion) error {
-	if p.page.Rows > 0 && p.last {
-		if err := w.follow(ctx, p.page); err != nil {
-			return err
-		}
-	}
 	for _, r := range p.records {
 		if err := w.planned(ctx, r); err != nil {
 			return err
@@ -78,6 +69,9 @@ func (w *writer) portion(ctx context.Context, p *portion) error {
 	}
 	if !p.last {
 		return nil
+	}
+	if err := w.follow(ctx, p.page); err != nil {
+		return err
 	}
 	w.complete(p.page)
 	return w.saveDue(ctx)
