@@ -4,11 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
-// longSleep stops a worker with its hands full for longer than anybody suspects it, changes what it has in hand, and
-// lets it go on: it must not write any more, or say so.
+// longSleep stops the worker that writes to the backend with one lane and one request at a time, in the middle of a
+// page, for longer than anybody suspects it. Meanwhile others change all that it has in hand. Then it goes on, and must
+// not write to that backend any more: if it does it is killed, so that it cannot say what it has done.
+//
+// Where several requests are under way, one of them can always be between the look at the lease and the send: that is
+// what suspects are for, for as long as they last. Here there is one, and it is stopped when it was answered.
 func (t *torture) longSleep(ctx context.Context) {
 	p := t.catch(ctx)
 	if p == nil {
@@ -23,7 +29,18 @@ func (t *torture) longSleep(ctx context.Context) {
 		t.fail("a long sleep: %v", err)
 	}
 	t.count("long sleeps", 1)
-	if err := t.fleet.resume(p); err != nil {
+	var wrote atomic.Bool
+	t.store.onArrival(func(pid int, in writeRequest) {
+		if pid == p.cmd.Process.Pid && in.Backend == single {
+			wrote.Store(true)
+			t.count("workers killed because they wrote after a long sleep", 1)
+			t.fleet.signal(p, syscall.SIGKILL)
+			<-p.done
+		}
+	})
+	err = t.fleet.resume(p)
+	t.store.onArrival(nil)
+	if err != nil && !wrote.Load() {
 		t.fail("after a long sleep: %v", err)
 	}
 }
@@ -40,20 +57,17 @@ func (t *torture) touch(ctx context.Context) error {
 	return errors.New("the rows could not be changed")
 }
 
-// catch stops a worker whose request, the first of several of a page, has just come. It answers nil if none came.
+// catch stops a worker that has just got an answer from the backend single, in the middle of a page. It answers nil if
+// there was none.
 func (t *torture) catch(ctx context.Context) *process {
 	caught := make(chan *process, 1)
-	t.store.onArrival(func(pid int, in writeRequest) {
-		if in.Kind != "t" || len(in.Records) < batchRecords {
-			return
-		}
-		if p := t.fleet.find(pid); p != nil && len(caught) == 0 && t.fleet.stop(p, true) {
+	t.store.onHold(func(pid int) {
+		if p := t.fleet.find(pid); p != nil && t.fleet.stop(p, true) {
 			caught <- p
-			t.store.onArrival(nil)
 		}
 	})
-	defer t.store.onArrival(nil)
-	for range 3 {
+	defer t.store.onHold(nil)
+	for range 5 {
 		if t.touch(ctx) != nil {
 			return nil
 		}
@@ -68,7 +82,7 @@ func (t *torture) catch(ctx context.Context) *process {
 
 // forgotten returns when others have the lanes of the process, and nothing is suspect because of it.
 func (t *torture) forgotten(ctx context.Context, p *process) error {
-	for end := time.Now().Add(40 * time.Second); ; {
+	for end := time.Now().Add(patience); ; {
 		var owns, suspects int
 		err := t.pool.QueryRow(ctx, `
 select (select count(*) from outbox.lanes l where l.owner = o.owner), (select count(*) from outbox.suspects s where s.owner = o.owner)
@@ -80,7 +94,7 @@ select (select count(*) from outbox.lanes l where l.owner = o.owner), (select co
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("40 seconds after a worker was stopped it still owns %d lanes and %d rows of suspects: %s", owns, suspects, t.state(ctx))
+			return fmt.Errorf("%v after a worker was stopped it still owns %d lanes and %d rows of suspects: %s", patience, owns, suspects, t.state(ctx))
 		}
 		pause(ctx, 100*time.Millisecond)
 		if ctx.Err() != nil {

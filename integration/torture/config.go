@@ -19,6 +19,7 @@ const (
 	local  = "local"  // a read model in the same database
 	remote = "remote" // a read model in another one
 	loose  = "loose"  // the parent's store, which has no guard at all
+	single = "single" // the same, with one lane and one request at a time, and one kind
 )
 
 // Times that bound what can go wrong. They are short, so that all of them pass within a run.
@@ -55,7 +56,8 @@ func (l links) config(pool *pgxpool.Pool, name string, log *slog.Logger) jobs.Co
 		Backends: []backends.Config{
 			{Name: local, Type: copiedType, Settings: map[string]any{"url": named(l.Source, name), "copies": l.Store}},
 			{Name: remote, Type: copiedType, Settings: map[string]any{"url": named(l.Remote, name), "copies": l.Store}},
-			{Name: loose, Type: looseType, Settings: map[string]any{"url": l.Store}},
+			{Name: loose, Type: looseType, Settings: map[string]any{"url": l.Store, "concurrency": 2}},
+			{Name: single, Type: looseType, Settings: map[string]any{"url": l.Store, "concurrency": 1}},
 		},
 		Settings: jobs.Settings{
 			Lanes: 2, PageKeys: pageKeys, PortionBytes: 64 << 10, BatchRecords: batchRecords,
@@ -65,6 +67,9 @@ func (l links) config(pool *pgxpool.Pool, name string, log *slog.Logger) jobs.Co
 	}
 	for _, b := range c.Backends {
 		for _, p := range projections() {
+			if !takes(b.Name, p.kind) {
+				continue
+			}
 			c.Projections = append(c.Projections, jobs.Projection{
 				Kind: p.kind, Backend: b.Name, Target: p.kind, Query: p.query, Settings: p.settings[b.Name],
 			})
@@ -72,6 +77,12 @@ func (l links) config(pool *pgxpool.Pool, name string, log *slog.Logger) jobs.Co
 	}
 	return c
 }
+
+// names are those of all backends.
+var names = []string{local, remote, loose, single}
+
+// takes says whether a backend gets the kind.
+func takes(backend, kind string) bool { return backend != single || kind == "t" }
 
 // named is an address whose connections have a name.
 func named(address, name string) string {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/outflow-db/outflow/jobs"
 	"github.com/outflow-db/outflow/outbox"
@@ -64,6 +65,29 @@ func (t *torture) watch(ctx context.Context) {
 func (t *torture) yield(ctx context.Context, most int64) {
 	for t.behind.Load() > most && ctx.Err() == nil {
 		pause(ctx, 50*time.Millisecond)
+	}
+}
+
+// rewrite changes rows and gives their table new storage, again and again, so that one of the rewrites falls between
+// the snapshot and the read of a page that has the rows.
+func (t *torture) rewrite(ctx context.Context, r *rand.Rand) {
+	changes := []string{
+		`update app.p set v = v + 1 where id % 4 = $1`,
+		`update app.pt set v = v || $1::int % 2 where id % 4 = $1 and length(v) < 20`,
+		`update app.r set x = x || $1::int % 2 where hashtext(id) % 4 = $1 and length(x) < 20`,
+	}
+	for ctx.Err() == nil {
+		t.yield(ctx, 5_000)
+		table := r.IntN(len(changes))
+		_, _ = t.pool.Exec(ctx, changes[table], r.IntN(4)) // a deadlock with a writer is no matter
+		for range 8 {
+			_, err := t.pool.Exec(ctx, `set lock_timeout = '300ms'; `+rewrites[table]+`; reset lock_timeout`, pgx.QueryExecModeSimpleProtocol)
+			if err == nil {
+				t.count("tables rewritten", 1)
+			}
+			pause(ctx, time.Duration(r.IntN(20))*time.Millisecond)
+		}
+		pause(ctx, time.Duration(r.IntN(200))*time.Millisecond)
 	}
 }
 
@@ -135,20 +159,28 @@ func (t *torture) judge(ctx context.Context) {
 	}
 }
 
-// probe writes rows and waits until all backends have them, one after the other, while the long transaction is open.
+// probe writes rows all the time and waits until all backends have them, while the long transaction is open.
 func (t *torture) probe(ctx context.Context) {
-	for base := context.WithoutCancel(ctx); ctx.Err() == nil; {
+	base := context.WithoutCancel(ctx)
+	var probes errgroup.Group
+	probes.SetLimit(10)
+	for ctx.Err() == nil {
 		t.probed++
-		begun := time.Now()
-		if err := t.probeOnce(base, t.probed); err != nil {
-			t.fail("a probe, with the long transaction open: %v", err)
-			return
-		}
-		t.mu.Lock()
-		t.latencies = append(t.latencies, time.Since(begun))
-		t.mu.Unlock()
-		pause(ctx, 200*time.Millisecond)
+		n := t.probed
+		probes.Go(func() error {
+			begun := time.Now()
+			if err := t.probeOnce(base, n); err != nil {
+				t.fail("a probe, with the long transaction open: %v", err)
+				return nil
+			}
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.latencies = append(t.latencies, time.Since(begun))
+			return nil
+		})
+		pause(ctx, 300*time.Millisecond)
 	}
+	_ = probes.Wait() // they tell by themselves
 }
 
 func (t *torture) probeOnce(ctx context.Context, n int) error {
@@ -173,8 +205,11 @@ func (t *torture) probeOnce(ctx context.Context, n int) error {
 	if err := outbox.Wait(wait, t.pool, token); err != nil {
 		return fmt.Errorf("%w: %s", err, t.state(ctx))
 	}
-	for _, backend := range []string{local, remote, loose} {
+	for _, backend := range names {
 		for kind, key := range map[string]string{"t": key, "note": noted} {
+			if !takes(backend, kind) {
+				continue
+			}
 			there, err := t.has(ctx, backend, kind, key)
 			if err != nil {
 				return err

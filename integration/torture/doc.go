@@ -10,8 +10,8 @@
 //   - Workers: three processes that run jobs.Engine. They are killed with SIGKILL and stopped with SIGSTOP at
 //     random, some for longer than the lease, one for longer than anything is suspected.
 //   - Stores: "local" and "remote" are read models in PostgreSQL, in the same and in another database; copies of
-//     requests to them arrive much later than anybody allows for. "loose" is served by the parent, knows no
-//     versions, and loses, delays and refuses requests, and loses answers. Values with the word poison are refused.
+//     requests to them arrive much later than anybody allows for. "loose" and "single" are served by the parent,
+//     know no versions, and lose, delay and refuse requests, and lose answers. Values with the word poison are refused.
 //
 // # What is proven
 //

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 )
 
 // arrive tells who waits for it that a request has come.
@@ -20,6 +21,37 @@ func (s *store) onArrival(freeze func(pid int, in writeRequest)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.freeze = freeze
+}
+
+// onHold lets the sender of the next full request to the backend single stand still when it has the answer, and has it
+// told to fn.
+func (s *store) onHold(fn func(pid int)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hold = fn
+}
+
+// holds says whether the sender of the request shall stand still.
+func (s *store) holds(in writeRequest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hold != nil && in.Backend == single && len(in.Records) == batchRecords
+}
+
+// held lets a sender go on that stands still.
+func (s *store) held(w http.ResponseWriter, req *http.Request) {
+	_, pid, _, ok := s.read(w, req)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	hold := s.hold
+	s.hold = nil
+	s.mu.Unlock()
+	if hold != nil {
+		hold(pid)
+	}
+	reply(w, false)
 }
 
 // shut lets requests wait until open, and counts what is written from now on.
@@ -41,7 +73,7 @@ func (s *store) open() {
 func (s *store) pass(ctx context.Context, in writeRequest) {
 	s.mu.Lock()
 	gate := s.gate
-	if gate != nil {
+	if gate != nil && in.Backend == loose {
 		for _, r := range in.Records {
 			s.waiting[in.Kind+" "+r.Key] = true
 		}

@@ -26,7 +26,8 @@ const (
 
 func init() {
 	backends.Register(looseType, func(_ context.Context, c backends.Config) (backends.Backend, error) {
-		return &client{url: fmt.Sprint(c.Settings["url"]), name: c.Name, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}, nil
+		width, _ := c.Settings["concurrency"].(int)
+		return &client{url: fmt.Sprint(c.Settings["url"]), name: c.Name, concurrency: width, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}, nil
 	})
 	backends.Register(copiedType, func(ctx context.Context, c backends.Config) (backends.Backend, error) {
 		inner := c
@@ -54,18 +55,22 @@ type writeRequest struct {
 }
 
 // writeAnswer has one element for each record: empty, or why it is refused.
-type writeAnswer struct{ Refused []string }
+type writeAnswer struct {
+	Refused []string
+	Hold    bool // ask whether to go on before anything else is sent
+}
 
 // client is the loose backend: the parent's store behind HTTP.
 type client struct {
-	url  string
-	name string
-	http *http.Client
+	url         string
+	name        string
+	http        *http.Client
+	concurrency int
 }
 
 // Features promise nothing.
 func (c *client) Features() backends.Features {
-	return backends.Features{Recomputed: true, Concurrency: 2}
+	return backends.Features{Recomputed: true, Concurrency: c.concurrency}
 }
 
 // Layout is one document.
@@ -91,6 +96,11 @@ func (c *client) Write(ctx context.Context, t backends.Target, records []backend
 	if err := c.call(ctx, "/write", writeRequest{c.name, t.Kind, t.Name, records}, &answer); err != nil {
 		return nil, err
 	}
+	if answer.Hold {
+		if err := c.call(context.WithoutCancel(ctx), "/hold", writeRequest{}, &answer.Hold); err != nil {
+			return nil, err
+		}
+	}
 	results := make([]backends.Result, len(records))
 	for i, why := range answer.Refused {
 		if why != "" {
@@ -106,7 +116,7 @@ func (c *client) Write(ctx context.Context, t backends.Target, records []backend
 func (c *client) Scan(ctx context.Context, t backends.Target, fn func([]backends.Entry) error) error {
 	for after := ""; ; {
 		var page []backends.Entry
-		if err := c.call(ctx, "/scan", map[string]string{"target": t.Name, "after": after}, &page); err != nil || len(page) == 0 {
+		if err := c.call(ctx, "/scan", map[string]string{"target": c.name + " " + t.Name, "after": after}, &page); err != nil || len(page) == 0 {
 			return err
 		}
 		if err := fn(page); err != nil {
@@ -118,7 +128,7 @@ func (c *client) Scan(ctx context.Context, t backends.Target, fn func([]backends
 
 // Lookup reads the entries of keys.
 func (c *client) Lookup(ctx context.Context, t backends.Target, keys []string) (entries []backends.Entry, err error) {
-	err = c.call(ctx, "/lookup", map[string]any{"target": t.Name, "keys": keys}, &entries)
+	err = c.call(ctx, "/lookup", map[string]any{"target": c.name + " " + t.Name, "keys": keys}, &entries)
 	return entries, err
 }
 

@@ -28,8 +28,9 @@ type store struct {
 	mu      sync.Mutex
 	r       *rand.Rand
 	calm    bool                           // nothing goes wrong
-	rows    map[string]map[string]held     // by target and key
+	rows    map[string]map[string]held     // by backend with target, and key
 	copies  map[string][]writeRequest      // by backend
+	hold    func(pid int)                  // is told of the next sender that stands still; nil: none shall
 	freeze  func(pid int, in writeRequest) // called when a request arrives
 	gate    chan struct{}                  // requests wait until it is closed
 	waiting map[string]bool                // records that have waited at the gate
@@ -54,6 +55,7 @@ func newStore(t *torture) (*store, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /write", s.write)
 	mux.HandleFunc("POST /copy", s.copy)
+	mux.HandleFunc("POST /hold", s.held)
 	mux.HandleFunc("POST /scan", s.scan)
 	mux.HandleFunc("POST /lookup", s.lookup)
 	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
@@ -121,6 +123,10 @@ func (s *store) write(w http.ResponseWriter, req *http.Request) {
 	}
 	s.arrive(pid, in)
 	fault, wait := s.draw()
+	hold := s.holds(in)
+	if hold {
+		fault = none
+	}
 	s.t.count("store "+faultNames[fault], 1)
 	s.pass(req.Context(), in)
 	if fault == killDelay {
@@ -145,7 +151,9 @@ func (s *store) write(w http.ResponseWriter, req *http.Request) {
 		s.t.count("store too late", 1)
 		panic(http.ErrAbortHandler)
 	}
-	s.answer(w, fault, s.apply(in))
+	answer := s.apply(in)
+	answer.Hold = hold
+	s.answer(w, fault, answer)
 }
 
 var faultNames = map[fault]string{
@@ -202,10 +210,11 @@ func (s *store) apply(in writeRequest) writeAnswer {
 	if slices.Contains(answer.Refused, "poison") && s.r.IntN(3) == 0 {
 		return writeAnswer{}
 	}
-	rows := s.rows[in.Target]
+	target := in.Backend + " " + in.Target
+	rows := s.rows[target]
 	if rows == nil {
 		rows = map[string]held{}
-		s.rows[in.Target] = rows
+		s.rows[target] = rows
 	}
 	for i, r := range in.Records {
 		switch {
@@ -215,7 +224,7 @@ func (s *store) apply(in writeRequest) writeAnswer {
 		default:
 			rows[r.Key] = held{r.Version, string(r.Doc)}
 		}
-		if s.times != nil {
+		if s.times != nil && in.Backend == loose {
 			s.times[in.Kind+" "+r.Key]++
 		}
 	}
@@ -282,7 +291,7 @@ func (s *store) entries(target string, keys []string) []backends.Entry {
 	return entries
 }
 
-// documents is a copy of what the store holds of a target.
+// documents is a copy of what the store holds of a backend and its target.
 func (s *store) documents(target string) map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

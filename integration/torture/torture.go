@@ -108,7 +108,7 @@ func (t *torture) prepare(ctx context.Context) (err error) {
 	if _, err := t.pool.Exec(ctx, schemaSQL, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return fmt.Errorf("making the tables: %w", err)
 	}
-	if err := jobs.Setup(ctx, t.config()); err != nil {
+	if err := t.setup(ctx); err != nil {
 		return err
 	}
 	if err := t.describe(ctx); err != nil {
@@ -123,6 +123,18 @@ func (t *torture) prepare(ctx context.Context) (err error) {
 	}
 	t.open, err = t.begin(ctx)
 	return err
+}
+
+// setup records the configuration: one backend with one lane, the others with several.
+func (t *torture) setup(ctx context.Context) error {
+	c := t.config()
+	c.Settings.Lanes = 1
+	c.Backends = c.Backends[len(c.Backends)-1:]
+	c.Projections = c.Projections[len(c.Projections)-1:]
+	if err := jobs.Setup(ctx, c); err != nil {
+		return err
+	}
+	return jobs.Setup(ctx, t.config())
 }
 
 // config is the parent's own configuration of the engine.
@@ -178,6 +190,7 @@ func (t *torture) round(ctx context.Context, n int) error {
 	group.Go(func() { t.probe(writing) })
 	group.Go(func() { t.disturb(writing, t.random(2000+uint64(n))) }) //nolint:gosec // a small number
 	group.Go(func() { t.prune(writing) })
+	group.Go(func() { t.rewrite(writing, t.random(3000+uint64(n))) }) //nolint:gosec // a small number
 	group.Go(func() { t.judge(writing) })
 	group.Go(func() { t.watch(writing) })
 	over := time.After(t.o.Round)
