@@ -14,11 +14,11 @@ import (
 	"github.com/outflow-db/outflow/outbox"
 )
 
-// queue is what River shows of a backend's queue.
-func (w *world) queue(name string) string {
+// queue is what River shows of the queue of backend main.
+func (w *world) queue() string {
 	w.t.Helper()
 	return value[string](w, `select coalesce(max(case when paused_at is null then 'runs' else 'paused' end || case when metadata ? 'outflow_paused' then ' by us' else '' end), 'not there')
- from river.river_queue where name = $1`, name)
+ from river.river_queue where name = 'main'`)
 }
 
 // A queue that an operator paused in River UI stays paused, collects one job a lane and no more, and goes on when it
@@ -51,7 +51,7 @@ func TestQueuePausedByOperator(t *testing.T) {
 	if n := value[int](w, waiting); n != 1 {
 		t.Errorf("%d jobs wait", n)
 	}
-	if got := w.queue("main"); got != "paused" {
+	if got := w.queue(); got != "paused" {
 		t.Errorf("the queue is %s", got)
 	}
 	if err := w.river().QueueResume(t.Context(), "main", nil); err != nil {
@@ -71,7 +71,7 @@ func TestResumedWhileNobodyRan(t *testing.T) {
 	if err := outbox.Pause(t.Context(), w.pool, "main", "operator", "maintenance"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the queue shows it", func() bool { return w.queue("main") == "paused by us" })
+	eventually(t, "the queue shows it", func() bool { return w.queue() == "paused by us" })
 	stop()
 	if err := outbox.Resume(t.Context(), w.pool, "main"); err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestResumedWhileNobodyRan(t *testing.T) {
 	w.run()
 	w.applied(`update item set v = 'x'`)
 	w.agrees()
-	eventually(t, "the mark is gone", func() bool { return w.queue("main") == "runs" })
+	eventually(t, "the mark is gone", func() bool { return w.queue() == "runs" })
 }
 
 // A queue that an operator resumed in River UI although its backend is paused is paused again: the backend decides.
@@ -90,13 +90,13 @@ func TestQueueResumedByOperator(t *testing.T) {
 	if err := outbox.Pause(t.Context(), w.pool, "main", "operator", "maintenance"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the queue shows it", func() bool { return w.queue("main") == "paused by us" })
+	eventually(t, "the queue shows it", func() bool { return w.queue() == "paused by us" })
 	if err := w.river().QueueResume(t.Context(), "main", nil); err != nil {
 		t.Fatal(err)
 	}
 	stop()
 	w.run()
-	eventually(t, "the queue shows it again", func() bool { return w.queue("main") == "paused by us" })
+	eventually(t, "the queue shows it again", func() bool { return w.queue() == "paused by us" })
 }
 
 // A backend that the engine paused is tried now and then, and goes on when its store is healthy and prepared.

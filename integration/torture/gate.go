@@ -23,19 +23,23 @@ func (s *store) onArrival(freeze func(pid int, in writeRequest)) {
 	s.freeze = freeze
 }
 
-// onHold lets the sender of the next full request to the backend single stand still when it has the answer, and has it
-// told to fn.
+// onHold lets the sender of the third full request from now on to the backend single stand still when it has the
+// answer, and tells fn: by then the portion behind the one that is written has been read.
 func (s *store) onHold(fn func(pid int)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hold = fn
+	s.hold, s.passed = fn, 0
 }
 
 // holds says whether the sender of the request shall stand still.
 func (s *store) holds(in writeRequest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.hold != nil && in.Backend == single && len(in.Records) == batchRecords
+	if s.hold == nil || in.Backend != single || len(in.Records) < batchRecords {
+		return false
+	}
+	s.passed++
+	return s.passed >= 3
 }
 
 // held lets a sender go on that stands still.

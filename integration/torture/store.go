@@ -31,6 +31,7 @@ type store struct {
 	rows    map[string]map[string]held     // by backend with target, and key
 	copies  map[string][]writeRequest      // by backend
 	hold    func(pid int)                  // is told of the next sender that stands still; nil: none shall
+	passed  int                            // full requests to the backend single since hold was set
 	freeze  func(pid int, in writeRequest) // called when a request arrives
 	gate    chan struct{}                  // requests wait until it is closed
 	waiting map[string]bool                // records that have waited at the gate
