@@ -96,6 +96,7 @@ type broken struct {
 	scan    func(ctx context.Context, t backends.Target, fn func([]backends.Entry) error) error
 	lookup  func(ctx context.Context, t backends.Target, keys []string) ([]backends.Entry, error)
 	prepare func(ctx context.Context, targets []backends.Target) error
+	plan    func(ctx context.Context, targets []backends.Target) ([]backends.Change, error)
 	health  func() error
 	close   func() error
 }
@@ -128,6 +129,13 @@ func (b *broken) Prepare(ctx context.Context, targets []backends.Target) error {
 		return b.prepare(ctx, targets)
 	}
 	return b.Memory.Prepare(ctx, targets)
+}
+
+func (b *broken) Plan(ctx context.Context, targets []backends.Target) ([]backends.Change, error) {
+	if b.plan != nil {
+		return b.plan(ctx, targets)
+	}
+	return b.Memory.Plan(ctx, targets)
 }
 
 func (b *broken) Health(ctx context.Context) error {
@@ -322,6 +330,28 @@ var breakages = []breakage{
 		b.write = func(ctx context.Context, t backends.Target, records []backends.Record) ([]backends.Result, error) {
 			_ = b.Memory.Prepare(ctx, []backends.Target{t})
 			return b.Memory.Write(ctx, t, records)
+		}
+	}},
+	{"plans by preparing", "plan", func(b *broken) {
+		b.plan = func(ctx context.Context, targets []backends.Target) ([]backends.Change, error) {
+			changes, err := b.Memory.Plan(ctx, targets)
+			return changes, errors.Join(err, b.Memory.Prepare(ctx, targets))
+		}
+	}},
+	{"cannot plan", "plan", func(b *broken) {
+		b.plan = func(context.Context, []backends.Target) ([]backends.Change, error) { return nil, errors.New("no idea") }
+	}},
+	{"plans what is there", "plan nothing", func(b *broken) {
+		b.plan = func(context.Context, []backends.Target) ([]backends.Change, error) {
+			return []backends.Change{{Target: "another", What: backends.Create}}, nil
+		}
+	}},
+	{"plans everything anew", "plan more", func(b *broken) {
+		b.plan = func(_ context.Context, targets []backends.Target) (all []backends.Change, _ error) {
+			for _, t := range targets {
+				all = append(all, backends.Change{Target: t.Name, What: backends.Create})
+			}
+			return all, nil
 		}
 	}},
 	{"is never healthy", "health", func(b *broken) { b.health = func() error { return errors.New("ill") } }},

@@ -159,7 +159,7 @@ func unusable(tb test, s Suite, b backends.Backend, class backends.Class) {
 
 func (x *bench) calls() map[string]func() error {
 	ctx, records := x.Context(), x.state(7, 1, "a")
-	return map[string]func() error{
+	calls := map[string]func() error{
 		"health":  func() error { return x.backend.Health(ctx) },
 		"prepare": func() error { return x.backend.Prepare(ctx, []backends.Target{x.target}) },
 		"write": func() error {
@@ -174,6 +174,13 @@ func (x *bench) calls() map[string]func() error {
 			return err
 		},
 	}
+	if p, ok := x.backend.(backends.Planner); ok {
+		calls["plan"] = func() error {
+			_, err := p.Plan(ctx, []backends.Target{x.target})
+			return err
+		}
+	}
+	return calls
 }
 
 // After Close, calls fail and do not hang or panic; Close may be called again.

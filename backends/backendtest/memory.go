@@ -20,7 +20,7 @@ type Memory struct {
 	Promises backends.Features
 	// Store holds the records. Nil: one of its own.
 	Store *MemoryStore
-	// Before, if not nil, is called at the beginning of every method that does I/O: "prepare", "write",
+	// Before, if not nil, is called at the beginning of every method that does I/O: "prepare", "plan", "write",
 	// "scan", "lookup", "health". Its error is the method's, and nothing is done.
 	Before func(ctx context.Context, op string, target backends.Target, records []backends.Record) error
 	// After, if not nil, is called when a write has been applied. Its error is the write's.
@@ -74,6 +74,23 @@ func (m *Memory) Prepare(ctx context.Context, targets []backends.Target) error {
 		}
 	}
 	return nil
+}
+
+// Plan tells which targets Prepare would make.
+func (m *Memory) Plan(ctx context.Context, targets []backends.Target) ([]backends.Change, error) {
+	s, err := m.begin(ctx, "plan", backends.Target{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var changes []backends.Change
+	for _, t := range targets {
+		if s.targets[t.Name] == nil {
+			changes = append(changes, backends.Change{Target: t.Name, What: backends.Create, To: "a map"})
+		}
+	}
+	return changes, nil
 }
 
 // Write stores and deletes records.

@@ -43,7 +43,7 @@ func Describe(ctx context.Context, db Beginner, query string) (columns []backend
 	}
 	defer func() { err = errors.Join(err, tx.Rollback(context.WithoutCancel(ctx))) }()
 	if _, err := tx.Exec(ctx, createView+p.with(noKeys), pgx.QueryExecModeExec); err != nil {
-		return nil, nil, p.located(err, len(createView))
+		return nil, nil, p.located(err, len(createView), noKeys)
 	}
 	if columns, err = readColumns(ctx, tx); err != nil {
 		return nil, nil, err
@@ -64,13 +64,13 @@ func (p parsed) open(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("describing the query: %w", err)
 	}
 	if _, err := tx.Exec(ctx, openCursor+p.with(noKeys), pgx.QueryExecModeExec); err != nil {
-		return p.located(err, len(openCursor))
+		return p.located(err, len(openCursor), noKeys)
 	}
 	return nil
 }
 
-// located says where in the query an error of PostgreSQL lies.
-func (p parsed) located(err error, prefix int) error {
+// located says where in the query an error of PostgreSQL lies, when instead stood for $1.
+func (p parsed) located(err error, prefix int, instead string) error {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return fmt.Errorf("describing the query: %w", err)
@@ -79,8 +79,8 @@ func (p parsed) located(err error, prefix int) error {
 	if e.Hint != "" {
 		said += " (hint: " + e.Hint + ")"
 	}
-	if at := byteOffset(p.with(noKeys), int(e.Position)-1-prefix); e.Position > 0 && at >= 0 {
-		said = place(p.body, p.origin(at, noKeys)) + ": " + said
+	if at := byteOffset(p.with(instead), int(e.Position)-1-prefix); e.Position > 0 && at >= 0 {
+		said = place(p.body, p.origin(at, instead)) + ": " + said
 	}
 	fault := &complaint{said, e}
 	if transient(e.Code) {
