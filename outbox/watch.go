@@ -34,7 +34,8 @@ type Kind struct {
 // Watch declares a kind, within the caller's transaction, and watches its table: from then on its changes go into
 // the log. It needs a role that owns the table and belongs to the owner of the log.
 //
-// Calling it again changes what is different, and otherwise takes no locks: dependants that are not named are
+// Calling it again changes what is different, and otherwise takes no locks and needs no more rights than a worker has
+// (outbox.grant_worker): dependants that are not named are
 // forgotten, and a watch that is not right any more, because the table's columns or partitions are other ones, is
 // made right. What it may have missed it logs, all keys if need be.
 //
@@ -46,14 +47,15 @@ func Watch(ctx context.Context, tx pgx.Tx, k Kind) error {
 	}
 	var batch pgx.Batch
 	if k.Table != "" {
-		batch.Queue(`select outbox.watch($1::text::regclass, $2, $3::text[], $4)`, k.Table, k.Name, append([]string{}, k.Key...), k.PerRow)
+		batch.Queue(`select outbox.watch($1::text::regclass, $2, $3::text[], $4) where not outbox.is_watched($1::text::regclass, $2, $3::text[], $4)`,
+			k.Table, k.Name, append([]string{}, k.Key...), k.PerRow)
 	} else {
-		batch.Queue(`select outbox.kind($1, nullif($2, ''))`, k.Name, k.List)
+		batch.Queue(`select outbox.kind($1, nullif($2, '')) where not outbox.is_kind($1, nullif($2, ''))`, k.Name, k.List)
 	}
 	names := slices.Sorted(maps.Keys(k.Dependants))
-	batch.Queue(`delete from outbox.dependants where kind = $1 and dependant <> all ($2::text[])`, k.Name, append([]string{}, names...))
+	batch.Queue(`select outbox.undepend(kind, dependant) from outbox.dependants where kind = $1 and dependant <> all ($2::text[])`, k.Name, append([]string{}, names...))
 	for _, d := range names {
-		batch.Queue(`select outbox.depend($1, $2, $3)`, k.Name, d, k.Dependants[d])
+		batch.Queue(`select outbox.depend($1, $2, $3) where not outbox.depends($1, $2, $3)`, k.Name, d, k.Dependants[d])
 	}
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("watching kind %s: %w", k.Name, err)
