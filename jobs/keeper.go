@@ -105,9 +105,9 @@ func (k *keeper) due(lanes []outbox.LaneState, runs func(string) bool, now time.
 }
 
 // chores is what is done now and then: it looks whether the database has a new history, moves the positions of idle
-// lanes, and shows on River's queues which backends are paused.
+// lanes, shows on River's queues which backends are paused, and notes processes that have ended.
 func (k *keeper) chores(ctx context.Context) error {
-	return errors.Join(k.e.settle(ctx), outbox.AdvanceIdle(ctx, k.e.c.Pool), k.e.showPaused(ctx))
+	return errors.Join(k.e.settle(ctx), outbox.AdvanceIdle(ctx, k.e.c.Pool), k.e.showPaused(ctx), k.e.bury(ctx))
 }
 
 // leave takes backends out of this process that others have configured anew.
@@ -237,7 +237,7 @@ func (e *Engine) pauseStore(ctx context.Context, s *store, why *backends.Error) 
 	return outbox.Pause(context.WithoutCancel(ctx), e.c.Pool, s.name, "engine", storable(why.Error()))
 }
 
-// sweep logs suspects again when they are due, and notes processes of this host that have ended.
+// sweep logs suspects again when they are due.
 func (e *Engine) sweep(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := e.sweepOnce(ctx); err != nil && ctx.Err() == nil {
@@ -248,23 +248,23 @@ func (e *Engine) sweep(ctx context.Context) {
 }
 
 func (e *Engine) sweepOnce(ctx context.Context) error {
-	if e.process.Host != "" {
-		if err := outbox.Bury(ctx, e.c.Pool, e.process.Host, alive); err != nil {
+	var names []string
+	for _, s := range e.all() {
+		names = append(names, s.name)
+	}
+	for {
+		if n, err := outbox.Sweep(ctx, e.c.Pool, e.c.Settings.Late, names...); n == 0 || err != nil {
 			return err
 		}
 	}
-	for _, s := range e.all() {
-		for {
-			n, err := outbox.Sweep(ctx, e.c.Pool, s.name, e.c.Settings.Late)
-			if err != nil {
-				return err
-			}
-			if n == 0 {
-				break
-			}
-		}
+}
+
+// bury notes processes of this host that have ended.
+func (e *Engine) bury(ctx context.Context) error {
+	if e.process.Host == "" {
+		return nil
 	}
-	return nil
+	return outbox.Bury(ctx, e.c.Pool, e.process.Host, alive)
 }
 
 // wait pauses until d is over or ctx ends.

@@ -76,25 +76,25 @@ select $1, $2, array_agg(k), $4, clock_timestamp() + $5::interval, $5, clock_tim
 	return nil
 }
 
-// Sweep logs the suspects again that are due, a hundred rows of them at most, and answers how many rows it did.
-// late is how long a request can still arrive after its sender has ended.
-func Sweep(ctx context.Context, db DB, backend string, late time.Duration) (int, error) {
+// Sweep logs the backends' suspects again that are due, a hundred rows of them at most, and answers how many rows it
+// did. late is how long a request can still arrive after its sender has ended.
+func Sweep(ctx context.Context, db DB, late time.Duration, backends ...string) (int, error) {
 	var n int
 	err := db.QueryRow(ctx, `
 with due as (
-  select s.id, s.kind, s.keys, s.until <= clock_timestamp() or coalesce(o.gone_at + $2::interval < clock_timestamp(), false) as last
+  select s.id, s.backend, s.kind, s.keys, s.until <= clock_timestamp() or coalesce(o.gone_at + $2::interval < clock_timestamp(), false) as last
     from outbox.suspects s left join outbox.owners o on o.owner = s.owner
-   where s.backend = $1 and s.due <= clock_timestamp()
+   where s.backend = any($1) and s.due <= clock_timestamp()
    order by s.due limit 100 for update of s skip locked),
 again as (
-  insert into outbox.log (kind, keys, backend, headers) select kind, keys, $1, '{"suspect": true}' from due),
+  insert into outbox.log (kind, keys, backend, headers) select kind, keys, backend, '{"suspect": true}' from due),
 over as (
   delete from outbox.suspects s using due where s.id = due.id and due.last),
 later as (
   update outbox.suspects s set pause = s.pause * 2, due = clock_timestamp() + s.pause * 2 from due where s.id = due.id and not due.last)
-select count(*) from due`, backend, late).Scan(&n)
+select count(*) from due`, backends, late).Scan(&n)
 	if err != nil {
-		return 0, fmt.Errorf("logging suspects of backend %s again: %w", backend, err)
+		return 0, fmt.Errorf("logging suspects again: %w", err)
 	}
 	return n, nil
 }

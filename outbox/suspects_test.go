@@ -118,7 +118,7 @@ func (w world) due() {
 // sweeps logs the due suspects of backend b again; it must be as many.
 func (w world) sweeps(want int) {
 	w.Helper()
-	n, err := Sweep(w.Context(), w.pool, "b", time.Minute)
+	n, err := Sweep(w.Context(), w.pool, time.Minute, "b")
 	w.ok(err)
 	if n != want {
 		w.Errorf("%d rows were due, want %d", n, want)
@@ -189,7 +189,7 @@ select 'b', 'k', array[g::text], clock_timestamp(), '1 min', '-infinity' from ge
 	for range 4 {
 		group.Go(func() {
 			for {
-				n, err := Sweep(t.Context(), w.pool, "b", time.Minute)
+				n, err := Sweep(t.Context(), w.pool, time.Minute, "b")
 				if err != nil || n > 100 {
 					t.Errorf("%d rows at once: %v", n, err)
 				}
@@ -236,13 +236,13 @@ func TestRelogErrors(t *testing.T) {
 	w := newWorld(t, "b")
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, sweep := Sweep(over, w.pool, "b", time.Minute)
+	_, sweep := Sweep(over, w.pool, time.Minute, "b")
 	_, suspect := Take(t.Context(), meddlerOf(w), Claim{Backend: "b", Owner: "p", Lease: time.Minute})
 	for want, err := range map[string]error{
 		"logging 1 keys of k for backend b":                                 Relog(over, w.pool, "b", "k", []string{"a"}, Cause{}),
 		"logging all keys of k for backend b":                               RelogAll(over, w.pool, "b", "k", Cause{}),
 		"suspecting 1 keys of k for backend b":                              Suspect(over, w.pool, "b", "me", "k", []string{"a"}, 1, 1),
-		"logging suspects of backend b again":                               sweep,
+		"logging suspects again":                               sweep,
 		"suspecting what earlier owners of lane 0 of backend b had in hand": suspect,
 	} {
 		if !contains(err, want) {
