@@ -20,6 +20,7 @@ worker:
   lanes: 4
   page_keys: 500
   portion_bytes: 4MiB
+  memory_bytes: 64MiB
   batch_records: 100
   batch_bytes: 1048576
   lease: 10s
@@ -69,24 +70,24 @@ func TestParseWhole(t *testing.T) {
 		Database: "postgres://app@db/app",
 		Log:      Log{Level: slog.LevelWarn, Format: "json"},
 		Worker: jobs.Settings{
-			Lanes: 4, PageKeys: 500, PortionBytes: 4 << 20, BatchRecords: 100, BatchBytes: 1 << 20,
+			Lanes: 4, PageKeys: 500, PortionBytes: 4 << 20, MemoryBytes: 64 << 20, BatchRecords: 100, BatchBytes: 1 << 20,
 			Lease: 10 * time.Second, Slice: 90 * time.Second, Linger: time.Second, Patience: 2 * time.Second,
 			Request: 3 * time.Second, SaveEvery: 100 * time.Millisecond, Retention: 7 * 24 * time.Hour,
 			Zombie: time.Hour, Late: time.Minute, Poll: true, RefuseCopy: true,
 		},
 		Kinds: []Kind{
 			{
-				Name: "file", Table: "app.files", Key: []string{"path"}, Line: 22,
+				Name: "file", Table: "app.files", Key: []string{"path"}, Line: 23,
 				Dependants: map[string]string{"symbol": "select id from app.symbols where file = any($1)"},
 			},
-			{Name: "symbol", Table: "app.symbols", Key: []string{"file", "name"}, PerRow: true, Line: 27},
+			{Name: "symbol", Table: "app.symbols", Key: []string{"file", "name"}, PerRow: true, Line: 28},
 		},
-		Backends: []Backend{{Name: "search", Type: "store", Line: 32, Settings: map[string]any{
+		Backends: []Backend{{Name: "search", Type: "store", Line: 33, Settings: map[string]any{
 			"addresses": []any{"http://one", "http://two"}, "pool": 8, "ratio": 0.5, "tls": true, "nothing": nil,
 			"nested": map[string]any{"deep": "1"},
 		}}},
 		Projections: []Projection{{
-			Kind: "file", Backend: "search", Target: "files", Line: 42,
+			Kind: "file", Backend: "search", Target: "files", Line: 43,
 			Query: "select path as key from app.files where path = any($1)", Settings: map[string]any{"shards": 2},
 		}},
 	}

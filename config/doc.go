@@ -7,7 +7,8 @@
 //	worker:                              # all optional; these are the defaults
 //	  lanes: 1                           # ranges of keys that are written side by side, of backends added from now on
 //	  page_keys: 4000                    # keys in a page, about
-//	  portion_bytes: 8MiB                # bytes of records that one lane reads before it writes them; up to three are in memory
+//	  portion_bytes: 8MiB                # bytes of records that one lane reads before it writes them; less when many lanes are at work
+//	  memory_bytes: 128MiB               # bytes of records that all lanes of the process hold at once, about
 //	  batch_records: 1000                # records of a request, unless the backend takes fewer
 //	  batch_bytes: 4MiB                  # bytes of a request, unless the backend takes fewer
 //	  lease: 10s                         # after which a dead worker's lane is free

@@ -80,6 +80,7 @@ func (r *reader) worker(w *jobs.Settings) map[string]field {
 		"lanes":         r.count(&w.Lanes, 1, 256),
 		"page_keys":     r.count(&w.PageKeys, 1, 100_000),
 		"portion_bytes": r.size(&w.PortionBytes, 64<<10, "8MiB"),
+		"memory_bytes":  r.size(&w.MemoryBytes, 1<<20, "128MiB"),
 		"batch_records": r.count(&w.BatchRecords, 1, 100_000),
 		"batch_bytes":   r.size(&w.BatchBytes, 64<<10, "4MiB"),
 		"lease":         r.duration(&w.Lease, time.Second, "10s"),

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,6 +34,8 @@ type Engine struct {
 	ended   chan struct{}   // closed when the engine shall stop
 	hard    context.Context //nolint:containedctx // ends when work must be dropped
 	drop    context.CancelFunc
+
+	atWork atomic.Int32 // lanes that are worked here right now
 
 	mu     sync.RWMutex
 	stores map[string]*store
@@ -92,9 +95,13 @@ func (e *Engine) river() (*river.Client[pgx.Tx], error) {
 	for _, b := range e.c.Backends {
 		queues[b.Name] = queueConfig()
 	}
+	poll := 5 * time.Second // the net under River's notifications
+	if e.c.Settings.Poll {
+		poll = time.Second
+	}
 	client, err := river.NewClient(riverpgxv5.New(e.c.Pool), &river.Config{
 		Schema: migrations.RiverSchema, Workers: workers, Queues: queues, Logger: slog.New(grave{e.log.Handler()}),
-		JobTimeout: time.Minute, RescueStuckJobsAfter: 3 * time.Minute, FetchPollInterval: time.Second,
+		JobTimeout: time.Minute, RescueStuckJobsAfter: 3 * time.Minute, FetchPollInterval: poll,
 		PollOnly: e.c.Settings.Poll, CompletedJobRetentionPeriod: time.Hour, DiscardedJobRetentionPeriod: 30 * 24 * time.Hour,
 		ReindexerTimeout: 15 * time.Minute,
 		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(time.Minute),

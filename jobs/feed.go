@@ -89,7 +89,7 @@ func (f *feed) page(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.collect.version, f.collect.most = version, 0
+	f.collect.version, f.collect.most, f.collect.bound = version, 0, portionBytes(f.e.c.Settings, int(f.e.atWork.Load()))
 	first := &portion{}
 	var rest []ask
 	page, err := f.reader.Page(ctx, f.pos, f.rows, func(ctx context.Context, conn *pgx.Conn, page *outbox.Page) (err error) {
@@ -156,6 +156,15 @@ func (f *feed) more(ctx context.Context, rest []ask, into *portion) ([]ask, erro
 }
 
 func refused(err error) bool { return err != nil && backends.ClassOf(err) == backends.Rejected }
+
+// portionLeast is a portion that is worth a request, however many lanes there are.
+const portionLeast = 64 << 10
+
+// portionBytes bounds a portion so that the lanes at work share the memory: each has a portion that is written, and
+// one that is read meanwhile.
+func portionBytes(set Settings, lanes int) int {
+	return min(set.PortionBytes, max(set.MemoryBytes/(2*max(lanes, 1)), portionLeast))
+}
 
 // nextRows is the limit of rows for the next page, after one of rows with keys, so that it has about as many keys
 // as wanted. It grows by at most four times, because rows differ.

@@ -95,6 +95,8 @@ func (e *Engine) outcome(ctx context.Context, s *store, out *Output, err error) 
 
 // drain takes the lane and works it until the slice is over or nothing comes any more.
 func (e *Engine) drain(ctx context.Context, s *store, lane int) (Output, error) {
+	defer e.atWork.Add(-1)
+	e.atWork.Add(1)
 	set := e.c.Settings
 	t, err := outbox.Take(ctx, e.c.Pool, outbox.Claim{Backend: s.name, Lane: lane, Owner: e.process.Owner, Lease: set.Lease, Zombie: set.Zombie})
 	if err != nil {
@@ -119,7 +121,7 @@ func (e *Engine) tenure(ctx context.Context, s *store, t *outbox.Tenure, w *writ
 	f := &feed{
 		e: e, s: s, t: t, reader: outbox.NewReader(e.c.Pool, t, s.sources), pos: t.Start, rows: max(e.c.Settings.PageKeys/keysPerRow, 1),
 		portion: make(chan *portion), until: time.Now().Add(e.c.Settings.Slice),
-		collect: collector{bound: e.c.Settings.PortionBytes, sizes: map[*plan]int{}},
+		collect: collector{sizes: map[*plan]int{}},
 	}
 	var failed error
 	group, ctx := errgroup.WithContext(ctx)

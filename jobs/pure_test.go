@@ -235,3 +235,22 @@ func TestCauses(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// The portions of the lanes at work fit into the memory together, except that a portion is worth a request.
+func TestPortionsShareMemory(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		set := Settings{
+			PortionBytes: rapid.IntRange(1<<10, 64<<20).Draw(t, "portion"),
+			MemoryBytes:  rapid.IntRange(1<<20, 1<<30).Draw(t, "memory"),
+		}
+		lanes := rapid.IntRange(0, 1000).Draw(t, "lanes")
+		got := portionBytes(set, lanes)
+		if got > set.PortionBytes || got > portionLeast && 2*lanes*got > set.MemoryBytes {
+			t.Fatalf("%d bytes for each of %d lanes", got, lanes)
+		}
+		if got < min(set.PortionBytes, portionLeast) {
+			t.Fatalf("%d bytes are too few", got)
+		}
+	})
+}
