@@ -201,7 +201,7 @@ func queryError(backend, kind string, err error) error {
 		e.Advice = "mend the row, or the expression in the projection that fails for it"
 	case pg.Code == "42501":
 		e.Class = backends.Denied
-		e.Advice = "grant the worker's role SELECT on what the projection reads"
+		e.Advice = "grant the worker's role SELECT on what the projection reads and, where row-level security hides rows from it, BYPASSRLS"
 	case class == "42" || class == "0A" || class == "3F":
 		e.Class = backends.Schema
 		e.Advice = "make the query fit the tables as they are"
