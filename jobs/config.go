@@ -68,6 +68,11 @@ func (s Settings) withDefaults() Settings {
 	return s
 }
 
+// MemoryLimit is what debug.SetMemoryLimit suits a process that runs one engine with these settings and little else:
+// the records that its lanes hold, once more what is made of them for requests, once more what is garbage, and a base.
+// An engine does not set it, because the process is not its own.
+func (s Settings) MemoryLimit() int64 { return 3*int64(s.withDefaults().MemoryBytes) + 36<<20 }
+
 func def[T comparable](v *T, d T) {
 	var zero T
 	if *v == zero {

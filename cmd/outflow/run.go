@@ -41,6 +41,7 @@ func (a *app) runWork(ctx context.Context) error {
 	log := a.logger(c)
 	log.InfoContext(ctx, "starting", "version", built().Outflow, "configuration", c)
 	settings := c.Jobs(pool, log)
+	a.limitMemory(settings.Settings)
 	if err := jobs.Setup(ctx, settings); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -31,7 +32,7 @@ type load struct {
 func Run(ctx context.Context, l *lab.Lab) ([]lab.Row, error) {
 	var rows []lab.Row
 	for _, w := range []load{
-		{"batches of 1000 records of 1 kB", 1 << 10, l.Size(200_000, 2000)},
+		{"records of 1 kB", 1 << 10, l.Size(200_000, 2000)},
 		{"records of 1 MB", 1 << 20, l.Size(1000, 50)},
 	} {
 		r, err := w.measure(ctx, l, fmt.Sprintf("source%d", len(rows)))
@@ -60,6 +61,7 @@ func (w load) measure(ctx context.Context, l *lab.Lab, database string) (r lab.R
 	if _, err := pool.Exec(ctx, `insert into bench.items select i, repeat('x', $2::int) from generate_series(1, $1::int) i`, w.records, w.bytes); err != nil {
 		return r, fmt.Errorf("making items: %w", err)
 	}
+	debug.SetMemoryLimit(c.Settings.MemoryLimit()) // as the command does
 	g.Reset()
 	g.Delay = l.Span(time.Second, 100*time.Millisecond)
 	return w.watch(ctx, l, c, g)
