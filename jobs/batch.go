@@ -53,7 +53,7 @@ func (b *batchWrite) run(ctx context.Context, batch []backends.Record) error {
 // once sends records and sorts the answers. It answers the records to send again and, if any failed in a way that a
 // pause may help, why: the gravest reason.
 func (b *batchWrite) once(ctx context.Context, records []backends.Record) (left []backends.Record, failure *backends.Error, err error) {
-	results, werr := backends.WriteBisected(ctx, leased{b.w.s.backend, b.w.t}, b.plan.target, records)
+	results, werr := backends.WriteBisected(ctx, leased{traced{b.w.s.backend, b}, b.w.t}, b.plan.target, records)
 	if errors.Is(werr, outbox.ErrLost) {
 		return nil, nil, werr
 	}

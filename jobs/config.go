@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/outbox"
@@ -114,7 +115,9 @@ type Config struct {
 	Backends    []backends.Config
 	Projections []Projection
 	Settings    Settings
-	Logger      *slog.Logger // nil: discarded
+	Logger      *slog.Logger         // nil: discarded
+	Observer    Observer             // is told what the engine does; nil: nobody
+	Tracing     trace.TracerProvider // makes a span of each page and of each request to a store; nil: none
 }
 
 // checked is the configuration with its defaults, or every problem of it.

@@ -28,6 +28,7 @@ const maintenance = "maintenance"
 type Engine struct {
 	c       Config
 	log     *slog.Logger
+	tracer  tracer
 	process outbox.Process
 	waker   *outbox.Waker
 	client  *river.Client[pgx.Tx]
@@ -53,7 +54,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if err := roomy(c, len(c.Backends)); err != nil {
 		return nil, err
 	}
-	e := &Engine{c: c, log: c.Logger, process: self(), ended: make(chan struct{}), stores: map[string]*store{}, paused: map[string]bool{}}
+	e := &Engine{c: c, log: c.Logger, tracer: newTracer(c.Tracing), process: self(), ended: make(chan struct{}), stores: map[string]*store{}, paused: map[string]bool{}}
 	e.hard, e.drop = context.WithCancel(context.WithoutCancel(ctx))
 	e.waker = outbox.NewWaker(c.Pool, c.Logger)
 	if e.client, err = e.river(); err != nil {

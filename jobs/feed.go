@@ -20,6 +20,7 @@ type feed struct {
 	t       *outbox.Tenure
 	reader  *outbox.Reader
 	pos     outbox.Position // what has been handed out
+	began   time.Time       // when the last page began to be read
 	moved   bool            // pos has gone on since the last portion
 	collect collector
 	rows    int // limit of rows for the next page
@@ -89,6 +90,7 @@ func (f *feed) page(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.began = time.Now()
 	f.collect.version, f.collect.most, f.collect.bound = version, 0, portionBytes(f.e.c.Settings, int(f.e.atWork.Load()))
 	first := &portion{}
 	var rest []ask
@@ -114,7 +116,7 @@ func (f *feed) page(ctx context.Context) error {
 // hand passes the first portion on, and then reads and passes on what is left of the page.
 func (f *feed) hand(ctx context.Context, page *outbox.Page, next *portion, rest []ask) error {
 	for {
-		next.page, next.last = page, len(rest) == 0
+		next.page, next.began, next.last = page, f.began, len(rest) == 0
 		select {
 		case f.portion <- next:
 			f.moved = false

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -35,6 +36,7 @@ func (s *store) asks(page *outbox.Page) []ask {
 // portion is records that are in memory together: a page's, or a part of them.
 type portion struct {
 	page    *outbox.Page
+	began   time.Time // when the page began to be read
 	records []planned
 	bytes   int
 	last    bool // the page is complete with it

@@ -110,6 +110,7 @@ func (e *Engine) drain(ctx context.Context, s *store, lane int) (Output, error) 
 		return Output{}, errors.Join(err, t.Release(context.WithoutCancel(ctx), e.c.Pool))
 	}
 	err = e.tenure(ctx, s, t, w)
+	w.report()
 	w.done.Position = storable(w.position.At.String())
 	return w.done, e.finish(context.WithoutCancel(ctx), w, err)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/outflow-db/outflow/backends"
@@ -22,8 +23,11 @@ type writer struct {
 	reader *outbox.Reader  // for what is read and logged while pages are written
 	kinds  map[string]kind // as of the page that is followed
 
+	span trace.Span // of the page under way; nil: none is
+
 	mu       sync.Mutex // the fields below are changed by parallel batches and by saves
 	done     Output
+	told     Output          // of done, to the observer
 	position outbox.Position // behind the last complete page
 	dirty    bool            // position or outcome are not saved
 	savedAt  time.Time
@@ -51,12 +55,35 @@ func (e *Engine) newWriter(ctx context.Context, s *store, t *outbox.Tenure) (*wr
 
 // run writes portions until there are no more.
 func (w *writer) run(ctx context.Context, portions <-chan *portion) error {
+	defer func() { w.e.tracer.end(w.span, errLeft) }() // of a page whose rest could not be read
 	for p := range portions {
-		if err := w.portion(ctx, p); err != nil {
+		err := w.portion(w.traced(ctx, p), p)
+		if p.last || err != nil {
+			w.e.tracer.end(w.span, err)
+			w.span = nil
+		}
+		w.report()
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// errLeft ends the span of a page that is not complete.
+var errLeft = errors.New("the rest of the page was not read")
+
+// traced is a context within the span of the portion's page, which the first portion begins. What only moves the
+// position has none.
+func (w *writer) traced(ctx context.Context, p *portion) context.Context {
+	if w.span == nil {
+		if p.page.Rows == 0 {
+			return ctx
+		}
+		ctx, w.span = w.e.tracer.page(ctx, w.s.name, w.t.Lane, p.page, p.began)
+		return ctx
+	}
+	return trace.ContextWithSpan(ctx, w.span)
 }
 
 // portion writes one portion. After a page's last one, what follows from its changes is logged, and then the

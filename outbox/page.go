@@ -14,7 +14,11 @@ type Row struct {
 	Only  bool // addressed to one backend: a repair, a rebuild, a dependant
 	Cause Cause
 	At    time.Time
+	Trace Trace // that the transaction belongs to, if it said so
 }
+
+// Trace names a span of a trace, as the headers traceparent and tracestate do (W3C Trace Context). It is not checked.
+type Trace struct{ Parent, State string }
 
 // Cause is the range of transactions whose changes led to rows that a reader put into the log itself, so that
 // waiting for one of them waits for those rows as well.
@@ -36,8 +40,19 @@ type Page struct {
 	Changed map[string][]string // those of Keys whose dependants are concerned too
 	Cause   Cause               // of what follows from Changed
 	Oldest  time.Time           // when its oldest row was written; zero if it has none
+	Traces  []Trace             // that its changes belong to, each once, up to tracesMost of them
 	Next    Position            // where the lane is when all of it is applied
 	More    bool                // the delta goes on behind it
+}
+
+// tracesMost bounds the traces of a page: more than that nobody looks at.
+const tracesMost = 100
+
+// belongs notes a trace that the page's changes belong to.
+func (p *Page) belongs(t Trace) {
+	if t.Parent != "" && len(p.Traces) < tracesMost && !slices.Contains(p.Traces, t) {
+		p.Traces = append(p.Traces, t)
+	}
 }
 
 // Count is the number of keys in the page.
@@ -67,10 +82,14 @@ func Collect(pos Position, target Snapshot, span Range, rows []Row, limit int) *
 			p.Oldest = r.At
 		}
 		if r.All {
+			p.belongs(r.Trace)
 			p.All[r.Kind] = p.All[r.Kind].span(cause)
 			continue
 		}
 		own := slices.DeleteFunc(slices.Clone(r.Keys), func(k string) bool { return !span.Has(Hash(r.Kind, k)) })
+		if len(own) > 0 {
+			p.belongs(r.Trace)
+		}
 		p.Keys[r.Kind] = addUnique(p.Keys[r.Kind], seen, r.Kind, own)
 		if !r.Only && len(own) > 0 {
 			p.Changed[r.Kind] = addUnique(p.Changed[r.Kind], spread, r.Kind, own)

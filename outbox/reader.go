@@ -57,7 +57,8 @@ const laneSQL = `select pg_current_snapshot()::text, pg_current_wal_insert_lsn()
 
 const pageSQL = `
 select tx::text, id, kind, keys, coalesce(headers->>'all', '') = 'true', backend is not null,
-       coalesce(cause_from::text, ''), coalesce(cause_to::text, ''), at
+       coalesce(cause_from::text, ''), coalesce(cause_to::text, ''), at,
+       coalesce(headers->>'traceparent', ''), coalesce(headers->>'tracestate', '')
   from outbox.delta($1::pg_snapshot, $2::pg_snapshot, $3::xid8, $4, $5, $6)`
 
 // Page reads the next rows of the log behind pos, at most limit of them, and calls state with what they concern
@@ -221,7 +222,7 @@ func pageArgs(pos Position, limit int, backend string) []any {
 func scanRow(row pgx.CollectableRow) (Row, error) {
 	var r Row
 	var tx, from, to string
-	if err := row.Scan(&tx, &r.ID, &r.Kind, &r.Keys, &r.All, &r.Only, &from, &to, &r.At); err != nil {
+	if err := row.Scan(&tx, &r.ID, &r.Kind, &r.Keys, &r.All, &r.Only, &from, &to, &r.At, &r.Trace.Parent, &r.Trace.State); err != nil {
 		return r, err
 	}
 	for _, x := range []struct {

@@ -90,7 +90,9 @@ func TestWorkerFindsItsKinds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	kinds := []Kind{
-		{Name: "note"}, {Name: "word", List: "select v as key from t;"}, {Name: "t", Table: "t"},
+		{Name: "note"},
+		{Name: "word", List: "select v as key from t;"},
+		{Name: "t", Table: "t"},
 		{Name: "u", Table: "u", Key: []string{"b", "a"}, PerRow: true, Dependants: map[string]string{"t": `select unnest($1::text[]); `}},
 	}
 	w.exec(`create table t (id int primary key, v text); create table u (id int primary key, a int not null, b int not null, unique (a, b))`)
@@ -110,7 +112,9 @@ func TestWorkerFindsItsKinds(t *testing.T) {
 	pool := w.poolAs(name)
 	w.ok(set(pool, kinds...))
 	for _, k := range []Kind{
-		{Name: "other"}, {Name: "note", List: "select v as key from t"}, {Name: "t", Table: "t", PerRow: true},
+		{Name: "other"},
+		{Name: "note", List: "select v as key from t"},
+		{Name: "t", Table: "t", PerRow: true},
 		{Name: "u", Table: "u", Key: []string{"b", "a"}, PerRow: true},
 		{Name: "u", Table: "u", Key: []string{"b", "a"}, PerRow: true, Dependants: map[string]string{"t": "select $1::text[]"}},
 		{Name: "u", Table: "u", Key: []string{"a", "b"}, PerRow: true},
