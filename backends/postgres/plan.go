@@ -74,7 +74,7 @@ func (c *comparison) schema(ctx context.Context) error {
 	c.installed = have != ""
 	switch wanted := c.wanted(); {
 	case have == "":
-		c.note("", backends.Create, "functions", "", "version "+wanted)
+		c.note("", backends.Create, "functions", "", fmt.Sprintf("version %d", version))
 	case have != wanted:
 		c.note("", backends.Alter, "functions", "version "+have, "version "+wanted)
 	}

@@ -21,6 +21,7 @@ const (
 	exitNotWell     = 1   // it ran, and something is wrong: differences, rejected input, a statement that PostgreSQL refused
 	exitUsage       = 2   // the command line, the configuration or the set-up is wrong: nothing was done
 	exitUnreachable = 3   // PostgreSQL or a store could not be reached, or let nobody in
+	exitChanges     = 4   // asked whether there is something to do, it says yes
 	exitInterrupted = 130 // a signal ended it before it was done
 )
 
@@ -33,6 +34,12 @@ func (e usageError) Unwrap() error { return e.err }
 // errDiffers says that a verb has already told what is wrong: only the exit status is left.
 var errDiffers = errors.New("not well")
 
+// errDeaf and errChanges have been told as well, and have exit statuses of their own.
+var (
+	errDeaf    = fmt.Errorf("a store cannot be reached: %w", errDiffers)
+	errChanges = fmt.Errorf("there is something to do: %w", errDiffers)
+)
+
 // status is the exit status for what a verb returned.
 func status(err error) int {
 	_, usage := errors.AsType[usageError](err)
@@ -44,7 +51,9 @@ func status(err error) int {
 		return exitInterrupted
 	case usage || configuration || errors.Is(err, migrations.ErrPending):
 		return exitUsage
-	case unreachable(err):
+	case errors.Is(err, errChanges):
+		return exitChanges
+	case errors.Is(err, errDeaf) || unreachable(err):
 		return exitUnreachable
 	default:
 		return exitNotWell

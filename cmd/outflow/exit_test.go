@@ -22,7 +22,8 @@ func TestStatus(t *testing.T) {
 		exitOK:          {nil},
 		exitNotWell:     {errors.New("x"), errDiffers, &backends.Error{Class: backends.Rejected}, &backends.Error{Class: backends.Schema}},
 		exitUsage:       {usageError{errors.New("x")}, &config.Error{Problems: []config.Problem{{Text: "x"}}}, migrations.ErrPending},
-		exitUnreachable: {refused, &backends.Error{Class: backends.Transient}, &backends.Error{Class: backends.Denied}},
+		exitUnreachable: {refused, errDeaf, &backends.Error{Class: backends.Transient}, &backends.Error{Class: backends.Denied}},
+		exitChanges:     {errChanges},
 		exitInterrupted: {context.Canceled, errors.Join(refused, context.Canceled)},
 	} {
 		for _, err := range errs {

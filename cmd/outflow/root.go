@@ -74,7 +74,7 @@ else a built-in one: the tables of schema ast, projected into the same database.
 
 // verbs are all verbs, in the order in which a user meets them.
 func (a *app) verbs() []*cobra.Command {
-	return []*cobra.Command{a.migrate(), a.work(), a.load(), a.status(), a.verify(), a.demo(), a.version()}
+	return []*cobra.Command{a.migrate(), a.plan(), a.apply(), a.work(), a.load(), a.status(), a.verify(), a.demo(), a.version()}
 }
 
 // meant is " (did you mean verb?)" for a misspelt verb.
@@ -98,7 +98,7 @@ var meanings = map[int]string{
 // exits documents a verb's exit statuses: own tells some in its own words, an empty text leaves one out.
 func exits(own map[int]string) map[string]string {
 	var lines []string
-	for _, s := range []int{exitOK, exitNotWell, exitUsage, exitUnreachable, exitInterrupted} {
+	for _, s := range []int{exitOK, exitNotWell, exitUsage, exitUnreachable, exitChanges, exitInterrupted} {
 		text, ok := own[s]
 		if !ok {
 			text = meanings[s]
