@@ -29,6 +29,7 @@ type plan struct {
 
 // store is one backend with its projections.
 type store struct {
+	cfg      backends.Config // what it was opened with
 	name     string
 	typ      string
 	backend  backends.Backend
@@ -56,7 +57,7 @@ func openStore(ctx context.Context, c Config, cfg backends.Config) (*store, erro
 		return nil, err
 	}
 	s := &store{
-		name: cfg.Name, typ: cfg.Type, backend: shell{b, cfg.Name, c.Settings.Request, cfg.Logger}, plans: map[string][]*plan{},
+		cfg: cfg, name: cfg.Name, typ: cfg.Type, backend: shell{b, cfg.Name, c.Settings.Request, cfg.Logger}, plans: map[string][]*plan{},
 		digests: map[[2]string]string{}, removed: make(chan struct{}),
 		preparing: make(chan struct{}, 1), verifying: make(chan struct{}, 1), features: b.Features(),
 	}
