@@ -80,8 +80,8 @@ func (w *writer) follow(ctx context.Context, page *outbox.Page) (err error) {
 	return nil
 }
 
-// all logs every key of the kind that PostgreSQL or the store has, as far as the lane owns it. Every earlier page of
-// the lane has been written, so the store's keys are complete.
+// all logs every key of the kind that PostgreSQL or the store has or has refused, as far as the lane owns it. Every
+// earlier page of the lane has been written, so the store's keys are complete.
 func (w *writer) all(ctx context.Context, name string, cause outbox.Cause) error {
 	if err := w.s.agrees(ctx, w.e.c.Pool); err != nil {
 		return err // the fill of a projection that this process does not know
@@ -94,9 +94,12 @@ func (w *writer) all(ctx context.Context, name string, cause outbox.Cause) error
 		}
 	}
 	if len(w.s.plans[name]) == 0 {
-		return nil
+		return w.allParked(ctx, name, cause)
 	}
 	if err := w.prepare(ctx); err != nil {
+		return err
+	}
+	if err := w.allParked(ctx, name, cause); err != nil {
 		return err
 	}
 	for _, p := range w.s.plans[name] {
@@ -108,6 +111,38 @@ func (w *writer) all(ctx context.Context, name string, cause outbox.Cause) error
 		list := `select k.key::text from (` + w.kinds[name].list + "\n) k where k.key is not null"
 		return w.each(ctx, conn, 0, name, list, nil, func(keys []string) error { return w.relog(ctx, conn, name, w.own(name, keys), cause) })
 	})
+}
+
+// allParked logs the keys that the store has refused: it does not have them, and PostgreSQL need not have them any more.
+// What was parked because its dependants could not be found is not any more: all of them are logged.
+func (w *writer) allParked(ctx context.Context, name string, cause outbox.Cause) error {
+	ids := map[outbox.RecordID]bool{}
+	w.mu.Lock()
+	for id := range w.outcome { // a save may park them, and forget them here, after they were looked for
+		ids[id] = id.Kind == name
+	}
+	w.mu.Unlock()
+	saved, err := w.t.ParkedIDs(ctx, w.e.c.Pool, name)
+	if err != nil {
+		return err
+	}
+	for _, id := range saved {
+		ids[id] = true
+	}
+	var keys []string
+	w.mu.Lock()
+	for id, concerned := range ids {
+		switch {
+		case !concerned:
+		case id.Target == spreading:
+			w.forgive(id, ids)
+		default:
+			keys = append(keys, id.Key)
+		}
+	}
+	w.mu.Unlock()
+	slices.Sort(keys)
+	return w.relog(ctx, w.e.c.Pool, name, slices.Compact(keys), cause)
 }
 
 // scan logs the keys that the store has.

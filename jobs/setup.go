@@ -113,10 +113,13 @@ func setupBackend(ctx context.Context, tx pgx.Tx, c Config, b backends.Config) e
 			return err
 		}
 	}
-	// What comes back later must be filled again: what changes meanwhile passes it by.
+	// What comes back later must be filled again: what changes meanwhile passes it by. What it refused concerns nobody.
 	_, err = tx.Exec(ctx, `
-delete from outbox.projections p where p.backend = $1
-   and not exists (select from unnest($2::text[], $3::text[]) u (kind, target) where u.kind = p.kind and u.target = p.target)`,
+with gone as (
+  delete from outbox.projections p where p.backend = $1
+     and not exists (select from unnest($2::text[], $3::text[]) u (kind, target) where u.kind = p.kind and u.target = p.target)
+  returning p.kind, p.target)
+delete from outbox.parked p using gone where p.backend = $1 and p.kind = gone.kind and p.target = gone.target`,
 		b.Name, kinds, targets)
 	if err != nil {
 		return fmt.Errorf("forgetting projections of backend %s: %w", b.Name, err)

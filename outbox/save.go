@@ -151,9 +151,10 @@ func texts(list []string) []string {
 	return list
 }
 
-// ParkedIDs lists what is parked of the tenure's range, so that the holder knows which successes unpark something.
-func (t *Tenure) ParkedIDs(ctx context.Context, db DB) ([]RecordID, error) {
-	rows, err := db.Query(ctx, `select kind, target, key from outbox.parked where backend = $1`, t.Backend)
+// ParkedIDs lists what is parked of a kind in the tenure's range, because neither PostgreSQL nor the store need have
+// those keys any more.
+func (t *Tenure) ParkedIDs(ctx context.Context, db DB, kind string) ([]RecordID, error) {
+	rows, err := db.Query(ctx, `select kind, target, key from outbox.parked where backend = $1 and kind = $2`, t.Backend, kind)
 	if err != nil {
 		return nil, fmt.Errorf("listing what backend %s parked: %w", t.Backend, err)
 	}

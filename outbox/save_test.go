@@ -38,7 +38,7 @@ func TestSaveParksAndUnparks(t *testing.T) {
 	w.want("true", "select first_at < last_at and version = 9 from outbox.parked where key = 'x'")
 }
 
-// The holder learns what is parked in its own range, and of its own backend.
+// The holder learns what is parked of a kind in its own range, and of its own backend.
 func TestParkedIDsAreThoseOfTheRange(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "other")
@@ -48,10 +48,11 @@ func TestParkedIDsAreThoseOfTheRange(t *testing.T) {
 	for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
 		all = append(all, Parked{Kind: "k", Target: "t", Key: key, Class: "rejected"})
 	}
-	w.ok(first.Save(t.Context(), w.pool, first.Start, Outcome{Parked: all}))
-	of1, err := first.ParkedIDs(t.Context(), w.pool)
+	elsewhere := Parked{Kind: "other", Target: "t", Key: "a", Class: "rejected"}
+	w.ok(first.Save(t.Context(), w.pool, first.Start, Outcome{Parked: append(all, elsewhere)}))
+	of1, err := first.ParkedIDs(t.Context(), w.pool, "k")
 	w.ok(err)
-	of2, err := second.ParkedIDs(t.Context(), w.pool)
+	of2, err := second.ParkedIDs(t.Context(), w.pool, "k")
 	w.ok(err)
 	var want, want2 []RecordID
 	for _, p := range all {
@@ -65,7 +66,7 @@ func TestParkedIDsAreThoseOfTheRange(t *testing.T) {
 	if diff := cmp.Diff(want, of1, byKey) + cmp.Diff(want2, of2, byKey); diff != "" || len(want) == 0 || len(want2) == 0 {
 		t.Error(diff)
 	}
-	of3, err := w.take("other", "p").ParkedIDs(t.Context(), w.pool)
+	of3, err := w.take("other", "p").ParkedIDs(t.Context(), w.pool, "k")
 	if err != nil || len(of3) != 0 {
 		t.Errorf("%v are parked by another backend: %v", of3, err)
 	}

@@ -359,7 +359,7 @@ func TestTenureErrors(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, take := Take(over, w.pool, Claim{Backend: "b", Owner: "q", Lease: time.Minute})
-	_, ids := tenure.ParkedIDs(over, w.pool)
+	_, ids := tenure.ParkedIDs(over, w.pool, "k")
 	for want, err := range map[string]error{
 		"taking lane 0 of backend b":                 take,
 		"saving the position of lane 0 of backend b": tenure.Save(over, w.pool, tenure.Start, Outcome{}),
