@@ -22,6 +22,7 @@ type Config struct {
 	Name        string // the file, as named to Load or Parse
 	Database    string // the PostgreSQL that holds the truth; empty: what PGHOST and its like say
 	Log         Log
+	Console     Console
 	Worker      jobs.Settings // what the file leaves out is zero: the default
 	Kinds       []Kind        // in the order of the file, as the lists below
 	Backends    []Backend
@@ -33,6 +34,28 @@ type Log struct {
 	Level  slog.Level // default: info
 	Format string     // text or json; default: text
 }
+
+// Console is where workers are watched over HTTP. It holds secrets.
+type Console struct {
+	Listen   string // host:port, or off; empty: the default, see package console
+	User     string // with Password; both or neither
+	Password string
+	Token    string // a bearer token; empty: none
+}
+
+// Off says that there shall be no console.
+func (c Console) Off() bool { return c.Listen == "off" }
+
+// String is where it listens.
+func (c Console) String() string {
+	if c.Listen == "" {
+		return "console at the default address"
+	}
+	return "console at " + c.Listen
+}
+
+// GoString is String, so that %#v does not show secrets either.
+func (c Console) GoString() string { return c.String() }
 
 // Kind is a class of records.
 type Kind struct {

@@ -22,6 +22,11 @@
 //	  late: 15m                          # how long a request may still arrive after its sender gave up
 //	  poll: false                        # true: no LISTEN (PgBouncer in transaction mode, PREPARE TRANSACTION)
 //	  refuse_copy: false                 # true: fail in a copy of the database instead of feeding the same stores
+//	console:                             # how workers are watched: see package console
+//	  listen: 127.0.0.1:8317             # or off; any other than a loopback address needs credentials
+//	  user: ops                          # none by default
+//	  password: ${CONSOLE_PASSWORD}
+//	  token: ${file:/run/secrets/token}  # a bearer token, instead or besides
 //	kinds:
 //	  file:                              # a kind of records
 //	    table: ast.files                 # the table whose changes are logged

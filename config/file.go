@@ -65,8 +65,10 @@ func (r *reader) config(c *Config, root *yaml.Node) {
 		"format": r.choice(&c.Log.Format, "text", "json"),
 	})
 	worker := r.override("worker", r.worker(&c.Worker))
+	console := r.override("console", r.console(&c.Console))
 	fields["log"] = func(n *yaml.Node, path string) { r.mapping(n, path, log) }
 	fields["worker"] = func(n *yaml.Node, path string) { r.mapping(n, path, worker) }
+	fields["console"] = func(n *yaml.Node, path string) { r.mapping(n, path, console) }
 	fields["kinds"] = r.kinds(c)
 	fields["backends"] = r.backends(c)
 	fields["projections"] = r.projections(c)

@@ -35,6 +35,7 @@ type Engine struct {
 	ended   chan struct{}   // closed when the engine shall stop
 	hard    context.Context //nolint:containedctx // ends when work must be dropped
 	drop    context.CancelFunc
+	running atomic.Bool
 
 	atWork atomic.Int32 // lanes that are worked here right now
 
@@ -161,11 +162,16 @@ func (e *Engine) start(ctx, base context.Context) error {
 	if err := e.client.Start(base); err != nil {
 		return fmt.Errorf("starting the River client: %w", err)
 	}
+	e.running.Store(true)
 	return nil
 }
 
+// Running says whether the engine works: Run has started it, and has not been told to end.
+func (e *Engine) Running() bool { return e.running.Load() }
+
 // stop ends the jobs: gently, then not.
 func (e *Engine) stop(ctx context.Context) error {
+	e.running.Store(false)
 	close(e.ended)
 	e.waker.Wake()
 	gentle, cancel := context.WithTimeout(ctx, e.c.Settings.Grace)

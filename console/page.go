@@ -1,0 +1,105 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outflow-db/outflow/outbox"
+)
+
+//go:embed page.html
+var pageHTML string
+
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"span": span, "state": state}).Parse(pageHTML))
+
+// pageData is what the page shows.
+type pageData struct {
+	Version  string
+	At       time.Time
+	Running  bool
+	Backends []outbox.BackendStatus
+	Parked   []parked
+}
+
+// parked is how many records a backend refused for one reason, and the last of them.
+type parked struct {
+	Backend, Kind, Target, Class, Advice string
+	Count                                int64
+	Key, Error                           string
+}
+
+// parkedMost bounds the reasons that the page shows.
+const parkedMost = 50
+
+// page shows how far every backend is, and what they refused.
+func (k *Console) page(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), statusTime)
+	defer cancel()
+	d := pageData{Version: k.c.Version, At: time.Now().UTC(), Running: k.c.Running()}
+	var err error
+	if d.Backends, err = outbox.Status(ctx, k.pool); err == nil {
+		d.Parked, err = k.parked(ctx)
+	}
+	var body bytes.Buffer
+	if err == nil {
+		err = pageTemplate.Execute(&body, d)
+	}
+	if err != nil {
+		k.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	_, _ = body.WriteTo(w) // who asked may be gone
+}
+
+// parked sums up what backends refused.
+func (k *Console) parked(ctx context.Context) ([]parked, error) {
+	rows, err := k.pool.Query(ctx, `
+select backend, kind, target, class, advice, count(*), (array_agg(key order by last_at desc))[1], (array_agg(left(error, 500) order by last_at desc))[1]
+  from outbox.parked group by 1, 2, 3, 4, 5 order by count(*) desc, 1, 2, 3, 4, 5 limit $1`, parkedMost)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is parked: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[parked])
+	if err != nil {
+		return nil, fmt.Errorf("reading what is parked: %w", err)
+	}
+	return list, nil
+}
+
+// state is what a backend does, in a word.
+func state(b outbox.BackendStatus) string {
+	if b.Paused != "" {
+		return "paused"
+	}
+	for _, l := range b.Lanes {
+		if l.Owner != "" {
+			return "working"
+		}
+	}
+	if b.Changes > 0 {
+		return "waiting"
+	}
+	return "idle"
+}
+
+// span is a time span as people read it.
+func span(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	default:
+		return d.Round(time.Second).String()
+	}
+}
