@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/outflow-db/outflow/outbox"
 )
 
 // transaction writes files in one transaction: new ones by COPY alone, changed ones by comparing.
-func (l *loader) transaction(ctx context.Context, files []*prepared) (Batch, error) {
-	t := &transaction{loader: l, files: files}
+func (l *loader) transaction(ctx context.Context, files []*prepared, compare bool) (Batch, error) {
+	t := &transaction{loader: l, files: files, compare: compare}
 	err := pgx.BeginTxFunc(ctx, l.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		t.tx = tx
 		return t.run(ctx)
@@ -23,12 +26,16 @@ func (l *loader) transaction(ctx context.Context, files []*prepared) (Batch, err
 
 type transaction struct {
 	*loader
-	tx    pgx.Tx
-	files []*prepared
-	done  Batch
+	tx      pgx.Tx
+	files   []*prepared
+	compare bool // all files, whatever is known about them
+	done    Batch
 }
 
 func (t *transaction) run(ctx context.Context) error {
+	if err := t.begin(ctx); err != nil {
+		return err
+	}
 	fresh, changed, err := t.classify(ctx)
 	if err != nil {
 		return err
@@ -39,7 +46,20 @@ func (t *transaction) run(ctx context.Context) error {
 	if err := t.replace(ctx, changed); err != nil {
 		return err
 	}
+	if err := t.integrity(ctx, append(fresh, changed...)); err != nil {
+		return err
+	}
 	return t.close(ctx)
+}
+
+// begin names the load to the log.
+func (t *transaction) begin(ctx context.Context) error {
+	headers := maps.Clone(t.options.Headers)
+	if headers == nil {
+		headers = map[string]string{}
+	}
+	headers[LoadHeader] = t.options.ID
+	return outbox.SetHeaders(ctx, t.tx, headers)
 }
 
 // The files are locked in the order of their ids, new ones by inserting them, so that loads of the same files
@@ -86,9 +106,12 @@ func (t *transaction) classify(ctx context.Context) (fresh, changed []*prepared,
 		switch {
 		case !there:
 			return nil, nil, fmt.Errorf("%w than %s", errOtherID, p.id)
-		case inserted[p.id]:
+		case inserted[p.id] && !t.compare:
 			fresh = append(fresh, p)
-		case !t.options.Recheck && bytes.Equal(digest, p.digest[:]):
+		case inserted[p.id]:
+			t.done.Files.Inserted++
+			changed = append(changed, p)
+		case !t.compare && bytes.Equal(digest, p.digest[:]):
 			t.done.unchanged(p)
 		default:
 			changed = append(changed, p)
@@ -99,9 +122,9 @@ func (t *transaction) classify(ctx context.Context) (fresh, changed []*prepared,
 
 func (b *Batch) unchanged(p *prepared) {
 	b.Files.Unchanged++
-	b.Symbols.Unchanged += p.symbols.n
-	b.Relations.Unchanged += p.relations.n
-	b.Embeddings.Unchanged += p.embeddings.n
+	b.Symbols.Unchanged += p.symbols.digest.Rows
+	b.Relations.Unchanged += p.relations.digest.Rows
+	b.Embeddings.Unchanged += p.embeddings.digest.Rows
 }
 
 // insert writes the rows of files that were not there: no row of theirs can be.
@@ -125,7 +148,7 @@ func (t *transaction) copy(ctx context.Context, table, columns string, files []*
 	parts, n := []io.Reader{bytes.NewReader(copyHead)}, int64(0)
 	for _, p := range files {
 		r := of(p)
-		parts, n = append(parts, bytes.NewReader(r.data)), n+r.n
+		parts, n = append(parts, bytes.NewReader(r.data)), n+r.digest.Rows
 	}
 	if n == 0 {
 		return 0, nil
@@ -138,17 +161,23 @@ func (t *transaction) copy(ctx context.Context, table, columns string, files []*
 	return tag.RowsAffected(), nil
 }
 
-// close notes the load and asks for the token.
+// close notes the load of each file.
 func (t *transaction) close(ctx context.Context) error {
 	digests := make([][]byte, len(t.files))
 	for i, p := range t.files {
 		digests[i] = p.digest[:]
 	}
-	var q pgx.Batch
-	q.Queue(noteFiles, ids(t.files), digests, t.options.ID)
-	q.Queue("select coalesce(outbox.token(), '')").QueryRow(func(row pgx.Row) error { return row.Scan(&t.done.Token) })
-	if err := t.tx.SendBatch(ctx, &q).Close(); err != nil {
+	if _, err := t.tx.Exec(ctx, noteFiles, ids(t.files), digests, t.options.ID); err != nil {
 		return fmt.Errorf("noting the load: %w", err)
+	}
+	return t.mark(ctx)
+}
+
+// mark asks what the transaction can be found by.
+func (t *transaction) mark(ctx context.Context) error {
+	err := t.tx.QueryRow(ctx, "select pg_current_xact_id()::text, coalesce(outbox.token(), '')").Scan(&t.done.Transaction, &t.done.Token)
+	if err != nil {
+		return fmt.Errorf("asking for the token: %w", err)
 	}
 	return nil
 }
@@ -176,5 +205,6 @@ func fileColumns(files []*prepared) []any {
 }
 
 func (p *prepared) bad(problem string) *BadFile {
-	return &BadFile{Line: p.file.Line, Repository: p.file.Repository, Path: p.file.Path, Problems: []string{problem}}
+	f := p.file
+	return &BadFile{Input: f.Input, Line: f.Line, Repository: f.Repository, Path: f.Path, Problems: []string{problem}, Text: f.Text}
 }

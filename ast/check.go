@@ -59,7 +59,7 @@ func check(f *SourceFile, dimensions map[string]int) (c *checker, bad *BadFile) 
 	if c.omitted > 0 {
 		c.problems = append(c.problems, fmt.Sprintf("and %d more problems", c.omitted))
 	}
-	return c, &BadFile{Line: f.Line, Repository: f.Repository, Path: f.Path, Problems: c.problems}
+	return c, &BadFile{Input: f.Input, Line: f.Line, Text: f.Text, Repository: f.Repository, Path: f.Path, Problems: c.problems}
 }
 
 func (c *checker) addf(format string, args ...any) {

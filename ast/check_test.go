@@ -125,11 +125,11 @@ func TestDimensions(t *testing.T) {
 func TestWords(t *testing.T) {
 	t.Parallel()
 	for want, got := range map[string]string{
-		`line 3: file "r a.go": one; two`: (&BadFile{3, "r", "a.go", []string{"one", "two"}}).Error(),
-		`file "a.go": one`:                (&BadFile{0, "", "a.go", []string{"one"}}).Error(),
-		"one":                             (&BadFile{0, "", "", []string{"one"}}).Error(),
-		"function a.F #2 in r x.go":       Ref{"r", "x.go", "function", "a.F", 2}.String(),
-		"the file":                        Ref{}.String(),
+		`in: line 3: file "r a.go": one; two`: (&BadFile{Input: "in", Line: 3, Repository: "r", Path: "a.go", Problems: []string{"one", "two"}}).Error(),
+		`file "a.go": one`:                    (&BadFile{Path: "a.go", Problems: []string{"one"}}).Error(),
+		"one":                                 (&BadFile{Problems: []string{"one"}}).Error(),
+		"function a.F #2 in r x.go":           Ref{"r", "x.go", "function", "a.F", 2}.String(),
+		"the file":                            Ref{}.String(),
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"iter"
 	"maps"
+	"sync"
+	"time"
 )
 
 // batch is the files of one transaction.
@@ -18,9 +20,9 @@ type batch struct {
 // maxBytes bounds what a batch holds in memory and a transaction has to write, unless one file has more.
 const maxBytes = 16 << 20
 
-// room says whether the file fits into the batch as well.
-func (b *batch) room(p *prepared, o Options) bool {
-	return len(b.files) < o.BatchFiles && b.rows+p.count() <= int64(o.BatchRows) && b.bytes+p.size() <= maxBytes
+// room says whether the file fits into the batch as well, which may have so many files and rows.
+func (b *batch) room(p *prepared, files int, rows int64) bool {
+	return len(b.files) < files && b.rows+p.count() <= rows && b.bytes+p.size() <= maxBytes
 }
 
 func (b *batch) add(p *prepared) {
@@ -31,8 +33,11 @@ func (b *batch) add(p *prepared) {
 type feeder struct {
 	*loader
 	dimensions map[string]int
-	next       *batch
 	to         chan<- *batch
+
+	turn sync.Mutex // guards next, and is held while a batch is handed over
+	next *batch
+	last time.Time // when something was added to next
 }
 
 func newFeeder(l *loader, to chan<- *batch) *feeder {
@@ -44,12 +49,38 @@ func newFeeder(l *loader, to chan<- *batch) *feeder {
 func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
 func (f *feeder) run(ctx context.Context, source iter.Seq2[*SourceFile, error]) error {
+	idle, stop := context.WithCancel(ctx)
+	var flusher sync.WaitGroup
+	flusher.Go(func() { f.flushIdle(idle) })
+	defer flusher.Wait()
+	defer stop()
 	for file, err := range source {
 		if err := f.take(ctx, file, err); err != nil {
 			return err
 		}
 	}
+	f.turn.Lock()
+	defer f.turn.Unlock()
 	return f.flush(ctx)
+}
+
+// flushIdle hands over what there is whenever no file has come for a moment, until ctx ends. That the handing over
+// was cut short is no error: whoever ended ctx hands over the rest, or has given up.
+func (f *feeder) flushIdle(ctx context.Context) {
+	tick := time.NewTicker(f.options.Idle / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		f.turn.Lock()
+		if time.Since(f.last) >= f.options.Idle {
+			_ = f.flush(ctx) //nolint:errcheck // see above
+		}
+		f.turn.Unlock()
+	}
 }
 
 // take checks what the source yielded and adds it to the batch.
@@ -71,8 +102,10 @@ func (f *feeder) take(ctx context.Context, file *SourceFile, err error) error {
 
 // add puts the file into the batch once an earlier version of it is written, so that the later one wins.
 func (f *feeder) add(ctx context.Context, p *prepared) error {
+	f.turn.Lock()
+	defer f.turn.Unlock()
 	before := f.earlier(p)
-	if !f.next.room(p, f.options) || before == f.next {
+	if !f.next.room(p, f.options.BatchFiles, f.pace.limit()) || before == f.next {
 		if err := f.flush(ctx); err != nil {
 			return err
 		}
@@ -85,6 +118,8 @@ func (f *feeder) add(ctx context.Context, p *prepared) error {
 		}
 	}
 	f.next.add(p)
+	f.last = time.Now()
+	f.scope.good(p.file.Repository)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.loading[p.id] = f.next

@@ -2,7 +2,6 @@ package ast
 
 import (
 	"context"
-	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
@@ -17,90 +16,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Options of a load. The zero value is good.
-type Options struct {
-	BatchFiles int            // files in a transaction; 100
-	BatchRows  int            // symbols, relations and embeddings in a transaction, unless one file has more; 20,000
-	Parallel   int            // transactions at once, each with a connection of the pool; 2
-	ID         string         // names the load in ast.loaded; default: a random name
-	Dimensions map[string]int // of models, if known; otherwise the first good file decides for the load
-	Recheck    bool           // compare the rows even of files whose digest has not changed: heals what others did to the tables
-
-	Progress func(Progress) // called after each batch, by one goroutine at a time
-	Bad      func(*BadFile) // called for each bad file, likewise; nil: they are kept in the Result
-}
-
-// Progress is told after each batch.
-type Progress struct {
-	Batch   Batch // the one just committed
-	Files   int64 // done so far
-	Bad     int64 // refused so far
-	Elapsed time.Duration
-}
-
-// Counts says what a load did to the rows of one table. Embeddings go with their symbols, and are counted.
-type Counts struct{ Inserted, Updated, Deleted, Unchanged int64 }
-
-// Add adds d to c.
-func (c *Counts) Add(d Counts) {
-	c.Inserted += d.Inserted
-	c.Updated += d.Updated
-	c.Deleted += d.Deleted
-	c.Unchanged += d.Unchanged
-}
-
-// Total is how many rows the load stated.
-func (c Counts) Total() int64 { return c.Inserted + c.Updated + c.Unchanged }
-
-// Totals counts the rows of all tables.
-type Totals struct{ Files, Symbols, Relations, Embeddings Counts }
-
-// Add adds u to t.
-func (t *Totals) Add(u Totals) {
-	t.Files.Add(u.Files)
-	t.Symbols.Add(u.Symbols)
-	t.Relations.Add(u.Relations)
-	t.Embeddings.Add(u.Embeddings)
-}
-
-// Batch is what one transaction did.
-type Batch struct {
-	Totals
-	Token   string        // what outbox.Wait waits for
-	Time    time.Duration // of the transaction, commit included, the last attempt only
-	Retries int           // attempts given up for a deadlock or a serialization failure
-}
-
-// Result is what a load did.
-type Result struct {
-	Totals
-	ID       string
-	Batches  int
-	Tokens   []string      // of the batches, for outbox.Wait
-	Refused  int64         // bad files
-	Bad      []*BadFile    // the bad files, unless Options.Bad took them
-	Slowest  time.Duration // the longest transaction
-	Database time.Duration // all transactions together
-	Elapsed  time.Duration
-}
-
-func (o Options) withDefaults() Options {
-	set := func(n *int, value int) {
-		if *n <= 0 {
-			*n = value
-		}
-	}
-	set(&o.BatchFiles, 100)
-	set(&o.BatchRows, 20_000)
-	set(&o.Parallel, 2)
-	if o.ID == "" {
-		o.ID = cryptorand.Text()
-	}
-	return o
-}
-
-// Load writes the files of source to the tables of schema ast, in transactions of about a hundred files and at
-// most 16 MiB, unless one file has more, several at once. One batch more than these is in memory.
+// Load writes the files of source to the tables of schema ast, several transactions at once. Their batches are as
+// large as Options.Target allows and at most 16 MiB, unless one file has more. One batch more than these is in
+// memory. A source that is slow need not fill them: see Options.Idle.
 //
 // A file that is there already is replaced: exactly its own symbols, relations and embeddings are inserted,
 // updated or deleted, and rows that have not changed are not touched, so that they log no change. If source has
@@ -108,21 +26,22 @@ func (o Options) withDefaults() Options {
 //
 // A bad file is reported, see BadFile, and the others are loaded. Any other error of source, and any failure
 // of the database that another attempt does not cure, ends the load: what is committed stays, the Result
-// tells how much, and loading the same again goes on where it ended. When ctx ends, Load returns as soon as
-// source answers.
+// tells how much, and loading the same again goes on where it ended: files that are there already are known by their
+// digest. When ctx ends, Load returns as soon as source answers.
+//
+// Before a transaction commits, count and Digest of the rows that its files have in each table are compared with
+// what was to be written. If they differ, all rows are compared and mended; if they differ still, the file is bad.
+//
+// With Options.Prune a load that reads its source to the end removes the files of the same repositories that it has
+// not had. A repository of which a file was refused stays as it is, and so do all if a refused line did not tell
+// its repository: see Result.Unpruned.
 func Load(ctx context.Context, pool *pgxpool.Pool, source iter.Seq2[*SourceFile, error], o Options) (*Result, error) {
 	o = o.withDefaults()
-	l := &loader{pool: pool, options: o, started: time.Now(), result: &Result{ID: o.ID}, loading: map[uuid.UUID]*batch{}}
-	g, ctx := errgroup.WithContext(ctx)
-	batches := make(chan *batch)
-	g.Go(func() error {
-		defer close(batches)
-		return newFeeder(l, batches).run(ctx, source)
-	})
-	for range o.Parallel {
-		g.Go(func() error { return l.work(ctx, batches) })
+	l := &loader{
+		pool: pool, options: o, started: time.Now(), pace: newPace(o), scope: newScope(),
+		result: &Result{ID: o.ID}, loading: map[uuid.UUID]*batch{},
 	}
-	err := g.Wait()
+	err := l.run(ctx, source)
 	l.result.Elapsed = time.Since(l.started)
 	if err != nil {
 		return l.result, fmt.Errorf("loading files: %w", err)
@@ -130,11 +49,41 @@ func Load(ctx context.Context, pool *pgxpool.Pool, source iter.Seq2[*SourceFile,
 	return l.result, nil
 }
 
+// run loads, and prunes if asked to.
+func (l *loader) run(ctx context.Context, source iter.Seq2[*SourceFile, error]) error {
+	var since time.Time
+	if l.options.Prune {
+		if err := l.pool.QueryRow(ctx, "select clock_timestamp()").Scan(&since); err != nil {
+			return fmt.Errorf("asking for the time: %w", err)
+		}
+	}
+	if err := l.fill(ctx, source); err != nil || !l.options.Prune {
+		return err
+	}
+	return l.prune(ctx, since)
+}
+
+// fill writes what source yields.
+func (l *loader) fill(ctx context.Context, source iter.Seq2[*SourceFile, error]) error {
+	g, ctx := errgroup.WithContext(ctx)
+	batches := make(chan *batch)
+	g.Go(func() error {
+		defer close(batches)
+		return newFeeder(l, batches).run(ctx, source)
+	})
+	for range l.options.Parallel {
+		g.Go(func() error { return l.work(ctx, batches) })
+	}
+	return g.Wait()
+}
+
 // loader is one load. Its workers share it.
 type loader struct {
 	pool    *pgxpool.Pool
 	options Options
 	started time.Time
+	pace    *pace
+	scope   *scope
 
 	mu      sync.Mutex // guards the rest, and serialises the caller's functions
 	result  *Result
@@ -157,6 +106,7 @@ func (l *loader) write(ctx context.Context, files []*prepared) error {
 	done, err := l.retried(ctx, files)
 	switch half := len(files) / 2; {
 	case err == nil:
+		l.pace.observe(done.written(), done.Time)
 		l.report(done)
 		return nil
 	case !refused(err):
@@ -169,14 +119,25 @@ func (l *loader) write(ctx context.Context, files []*prepared) error {
 	}
 }
 
-// retried tries again when transactions got in each other's way.
+// written is how many rows of the model it had to write or to compare. Files count for one each.
+func (b *Batch) written() int64 {
+	return b.Files.Total() + b.Digests.Symbols.Rows + b.Digests.Relations.Rows + b.Digests.Embeddings.Rows
+}
+
+// retried tries again when transactions got in each other's way. When the tables do not have what was written, it
+// compares all rows once: someone else may have left some that belong to a new file.
 func (l *loader) retried(ctx context.Context, files []*prepared) (Batch, error) {
+	compare := l.options.Recheck
 	for retries := 0; ; retries++ {
 		started := time.Now()
-		b, err := l.transaction(ctx, files)
+		b, err := l.transaction(ctx, files, compare)
 		if err == nil {
 			b.Time, b.Retries = time.Since(started), retries
 			return b, nil
+		}
+		if _, differs := errors.AsType[*IntegrityError](err); differs && !compare {
+			compare = true
+			continue
 		}
 		if !conflict(err) || retries == attempts-1 {
 			return b, err
@@ -205,7 +166,7 @@ func conflict(err error) bool {
 
 // refused says whether the data is the trouble, not anything else.
 func refused(err error) bool {
-	if errors.Is(err, errOtherID) {
+	if _, differs := errors.AsType[*IntegrityError](err); differs || errors.Is(err, errOtherID) {
 		return true
 	}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
@@ -242,6 +203,7 @@ func (l *loader) bad(b *BadFile) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.result.Refused++
+	l.scope.refuse(b)
 	if l.options.Bad != nil {
 		l.options.Bad(b)
 		return

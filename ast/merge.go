@@ -17,6 +17,7 @@ type table struct {
 	owners             string // the ids that the rows of the files $1 belong to
 	rows               func(*prepared) *rows
 	counts             func(*Batch) *Counts
+	digested           string // the columns of t, of the types that a digest has
 }
 
 const symbolsOfFiles = "select s.id from ast.symbols s where s.file_id = any($1::uuid[])"
@@ -26,20 +27,23 @@ var tables = []table{
 	{
 		name: "ast.symbols", columns: symbolColumns, key: "id", data: "name, signature, doc, line_start, line_end",
 		owner: "file_id", owners: "$1::uuid[]",
-		rows:   func(p *prepared) *rows { return &p.symbols },
-		counts: func(b *Batch) *Counts { return &b.Symbols },
+		rows:     func(p *prepared) *rows { return &p.symbols },
+		counts:   func(b *Batch) *Counts { return &b.Symbols },
+		digested: "t.id, t.file_id, t.kind, t.name, t.qualified, t.ordinal, t.signature, t.doc, t.line_start, t.line_end",
 	},
 	{
 		name: "ast.embeddings", columns: embeddingColumns, key: "symbol_id, model", data: "dimensions, vector",
 		owner: "symbol_id", owners: "array(" + symbolsOfFiles + ")",
-		rows:   func(p *prepared) *rows { return &p.embeddings },
-		counts: func(b *Batch) *Counts { return &b.Embeddings },
+		rows:     func(p *prepared) *rows { return &p.embeddings },
+		counts:   func(b *Batch) *Counts { return &b.Embeddings },
+		digested: fmt.Sprintf("t.symbol_id, t.model::text, t.dimensions, t.vector[1:%d]", vectorHead),
 	},
 	{
 		name: "ast.relations", columns: relationColumns, key: relationColumns,
 		owner: "source", owners: "$1::uuid[] || array(" + symbolsOfFiles + ")",
-		rows:   func(p *prepared) *rows { return &p.relations },
-		counts: func(b *Batch) *Counts { return &b.Relations },
+		rows:     func(p *prepared) *rows { return &p.relations },
+		counts:   func(b *Batch) *Counts { return &b.Relations },
+		digested: "t.source, t.type::text, t.target",
 	},
 }
 
@@ -92,7 +96,7 @@ func (t *transaction) replace(ctx context.Context, files []*prepared) error {
 		return fmt.Errorf("updating files: %w", err)
 	}
 	t.done.Files.Updated += tag.RowsAffected()
-	t.done.Files.Unchanged += int64(len(files)) - tag.RowsAffected()
+	t.done.Files.Unchanged = int64(len(t.files)) - t.done.Files.Inserted - t.done.Files.Updated
 	staged := make([]int64, len(tables))
 	for i, m := range tables {
 		if staged[i], err = t.stage(ctx, m, files); err != nil {

@@ -17,7 +17,10 @@ type SourceFile struct {
 	Symbols    []Symbol   `json:"symbols,omitempty"`
 	Relations  []Relation `json:"relations,omitempty"`
 
-	Line int `json:"-"` // where the file stands in its input, for reports; 0: not known
+	Input string `json:"-"` // where the file is from, for reports; empty: not known
+	Line  int    `json:"-"` // where it stands there; 0: not known
+
+	Text []byte `json:"-"` // the line as it was, for BadFile.Text; nil: not kept
 }
 
 // Symbol is something that a file declares. Kind, Qualified and Ordinal identify it within the file.
@@ -82,15 +85,20 @@ func (r Ref) String() string {
 // BadFile says why a file was not loaded: every problem that was found in it. A source of files yields it
 // as an error for a file that it cannot give; the load then goes on with the next one.
 type BadFile struct { //nolint:errname // it is a result as often as an error
-	Line       int // where it stands in the input; 0: not known
+	Input      string // where the file is from; empty: not known
+	Line       int    // where it stands there; 0: not known
 	Repository string
 	Path       string
 	Problems   []string
+	Text       []byte // the line as it was, without its end; nil if it was not kept: see NDJSON.Keep
 }
 
 // Error is one line with all problems.
 func (b *BadFile) Error() string {
 	var where []string
+	if b.Input != "" {
+		where = append(where, b.Input)
+	}
 	if b.Line > 0 {
 		where = append(where, fmt.Sprintf("line %d", b.Line))
 	}

@@ -3,6 +3,8 @@ package ast
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,23 +18,45 @@ import (
 // MaxLine is the longest line that ReadNDJSON takes, in bytes.
 const MaxLine = 64 << 20
 
-// ReadNDJSON yields the files of r, one a line, see the package documentation. A line that is no file is
-// yielded as a *BadFile error with its number, and reading goes on; blank lines are skipped. Any other
-// error is one of r and the last. The sequence can be consumed once.
-func ReadNDJSON(r io.Reader) iter.Seq2[*SourceFile, error] {
-	return readLines(r, MaxLine)
+// SchemaVersion is the version of the lines that WriteNDJSON writes and ReadNDJSON takes. A line without a version
+// has this one.
+const SchemaVersion = 1
+
+// Schema is the JSON Schema of a line.
+//
+//go:embed schema.json
+var Schema []byte
+
+// line is a file as a line has it.
+type line struct {
+	Version int `json:"version,omitempty"`
+	*SourceFile
 }
 
-func readLines(r io.Reader, longest int) iter.Seq2[*SourceFile, error] {
+// ReadNDJSON is NDJSON{}.Read(r).
+func ReadNDJSON(r io.Reader) iter.Seq2[*SourceFile, error] { return NDJSON{}.Read(r) }
+
+// NDJSON reads files, one a line: see the package documentation. The zero value is good.
+type NDJSON struct {
+	Name string // of the input, for reports
+	Keep bool   // each line's text, for BadFile.Text; it takes as much memory again
+
+	longest int // 0: MaxLine
+}
+
+// Read yields the files of r. A line that is no file is yielded as a *BadFile error with its number, and reading
+// goes on; blank lines are skipped. Any other error is one of r and the last. The sequence can be consumed once.
+func (n NDJSON) Read(r io.Reader) iter.Seq2[*SourceFile, error] {
 	return func(yield func(*SourceFile, error) bool) {
-		in := &lines{in: bufio.NewReaderSize(r, 1<<16), longest: longest}
+		in := &lines{NDJSON: n, in: bufio.NewReaderSize(r, 1<<16)}
+		in.longest = cmp.Or(n.longest, MaxLine)
 		for {
 			line, err := in.next()
 			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {
-				yield(nil, fmt.Errorf("reading line %d: %w", in.number, err))
+				yield(nil, fmt.Errorf("reading %s: %w", in.place(), err))
 				return
 			}
 			if f, err := parseLine(line, in); (f != nil || err != nil) && !yield(f, err) {
@@ -43,29 +67,54 @@ func readLines(r io.Reader, longest int) iter.Seq2[*SourceFile, error] {
 }
 
 // parseLine is nil for a blank line.
-func parseLine(line []byte, in *lines) (*SourceFile, error) {
-	bad := func(f *SourceFile, problem string) (*SourceFile, error) {
-		return nil, &BadFile{Line: in.number, Repository: f.Repository, Path: f.Path, Problems: []string{problem}}
+func parseLine(text []byte, in *lines) (*SourceFile, error) {
+	f := &SourceFile{Input: in.Name, Line: in.number}
+	text = bytes.TrimRight(text, "\r\n")
+	if in.Keep {
+		f.Text = bytes.Clone(text)
 	}
-	f := &SourceFile{Line: in.number}
-	line = bytes.TrimSpace(line)
+	bad := func(problem string) (*SourceFile, error) {
+		return nil, &BadFile{Input: f.Input, Line: f.Line, Repository: f.Repository, Path: f.Path, Problems: []string{problem}, Text: f.Text}
+	}
+	text = bytes.TrimSpace(text)
 	switch {
 	case in.long:
-		return bad(f, fmt.Sprintf("longer than %d bytes", in.longest))
-	case len(line) == 0:
+		return bad(fmt.Sprintf("longer than %d bytes", in.longest))
+	case len(text) == 0:
 		return nil, nil
-	case !utf8.Valid(line):
-		return bad(f, "no valid UTF-8")
+	case !utf8.Valid(text):
+		return bad("no valid UTF-8")
 	}
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	if err := d.Decode(f); err != nil {
-		return bad(f, describe(err))
-	}
-	if rest := line[d.InputOffset():]; len(bytes.TrimSpace(rest)) > 0 {
-		return bad(f, fmt.Sprintf("more than one value: %.20q follows the first", rest))
+	if problem := decode(text, f); problem != "" {
+		return bad(problem)
 	}
 	return f, nil
+}
+
+// decode reads a line, and says what is wrong with it. A line of another version is of another form: that is told
+// instead of the first difference.
+func decode(text []byte, f *SourceFile) (problem string) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	l := line{SourceFile: f}
+	err := d.Decode(&l)
+	version := l.Version
+	if err != nil {
+		var other struct{ Version int }
+		if json.Unmarshal(text, &other) == nil {
+			version = other.Version
+		}
+	}
+	rest := bytes.TrimSpace(text[min(d.InputOffset(), int64(len(text))):])
+	switch {
+	case version != 0 && version != SchemaVersion:
+		return fmt.Sprintf("version: %d: want %d", version, SchemaVersion)
+	case err != nil:
+		return describe(err)
+	case len(rest) > 0:
+		return fmt.Sprintf("more than one value: %.20q follows the first", rest)
+	}
+	return ""
 }
 
 // describe says what is wrong with the JSON in words of JSON instead of Go's.
@@ -75,7 +124,7 @@ func describe(err error) string {
 	case errors.As(err, &typ):
 		place := ""
 		if typ.Field != "" {
-			place = typ.Field + ": "
+			place = strings.TrimPrefix(typ.Field, "SourceFile.") + ": "
 		}
 		return fmt.Sprintf("%s%s is there, want %s", place, typ.Value, wanted(typ.Type.Kind()))
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -101,11 +150,19 @@ func wanted(k reflect.Kind) string {
 
 // lines reads line by line; of a line that is too long it keeps nothing.
 type lines struct {
-	in      *bufio.Reader
-	buf     []byte
-	longest int
-	number  int
-	long    bool // the line was too long
+	NDJSON
+	in     *bufio.Reader
+	buf    []byte
+	number int
+	long   bool // the line was too long
+}
+
+// place is where the line stands.
+func (l *lines) place() string {
+	if l.Name == "" {
+		return fmt.Sprintf("line %d", l.number)
+	}
+	return fmt.Sprintf("%s, line %d", l.Name, l.number)
 }
 
 func (l *lines) next() ([]byte, error) {
@@ -141,7 +198,7 @@ func WriteNDJSON(w io.Writer, files iter.Seq2[*SourceFile, error]) (bad []*BadFi
 			continue
 		}
 		if err == nil {
-			err = enc.Encode(f)
+			err = enc.Encode(line{Version: SchemaVersion, SourceFile: f})
 		}
 		if err != nil {
 			return bad, fmt.Errorf("writing files: %w", err)

@@ -36,7 +36,7 @@ func ExampleReadNDJSON() {
 
 // yielded is everything that is read: paths of files, and errors.
 func yielded(in io.Reader, longest int) (got []string) {
-	for f, err := range readLines(in, longest) {
+	for f, err := range (NDJSON{longest: longest}).Read(in) {
 		if err != nil {
 			got = append(got, err.Error())
 			continue
@@ -59,7 +59,7 @@ func TestBadLines(t *testing.T) {
 		"1 a",
 		"line 2: no complete JSON object",
 		"line 3: array is there, want an object",
-		`line 4: file "d": more than one value: " {}" follows the first`,
+		`line 4: file "d": more than one value: "{}" follows the first`,
 		"line 6: path: number is there, want a string",
 		"line 7: no valid UTF-8",
 		"line 8: longer than 100 bytes",
@@ -82,7 +82,7 @@ func TestLineLength(t *testing.T) {
 	line := func(n int) string { return `{"path": "` + strings.Repeat("x", n-12) + `"}` }
 	in := line(200_000) + "\n" + line(200_001) + "\n" + line(100) + "\n" + strings.Repeat("y", 300_000)
 	n := 0
-	for f, err := range readLines(strings.NewReader(in), 200_001) { // with the newline
+	for f, err := range (NDJSON{longest: 200_001}).Read(strings.NewReader(in)) { // with the newline
 		n++
 		if long := n == 2 || n == 4; (err != nil) != long || long != (f == nil) {
 			t.Errorf("line %d: %v", n, err)
@@ -180,7 +180,7 @@ func FuzzReadNDJSON(f *testing.F) {
 	f.Add([]byte(`{"relations":[{"source":{},"type":"t","target":{"path":"x","ordinal":1}}]}`))
 	f.Add([]byte("{\"path\":\"\\ud800\"}\nnull\n[]\n{\"vector\":[,]}"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		for file, err := range readLines(bytes.NewReader(in), 1000) {
+		for file, err := range (NDJSON{longest: 1000}).Read(bytes.NewReader(in)) {
 			var bad *BadFile
 			if err != nil {
 				if !errors.As(err, &bad) || bad.Line == 0 || len(bad.Problems) == 0 {

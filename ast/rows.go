@@ -21,16 +21,19 @@ type prepared struct {
 
 // rows are encoded rows of one table.
 type rows struct {
-	data []byte
-	n    int64
+	data    []byte
+	digest  Digest
+	scratch []byte
 }
 
 // count is the number of its rows.
-func (p *prepared) count() int64 { return p.symbols.n + p.relations.n + p.embeddings.n }
+func (p *prepared) count() int64 {
+	return p.symbols.digest.Rows + p.relations.digest.Rows + p.embeddings.digest.Rows
+}
 
 // size is what it takes in memory, about.
 func (p *prepared) size() int {
-	n := len(p.symbols.data) + len(p.relations.data) + len(p.embeddings.data)
+	n := len(p.symbols.data) + len(p.relations.data) + len(p.embeddings.data) + len(p.file.Text)
 	if p.file.Content != nil {
 		n += len(*p.file.Content)
 	}
@@ -55,8 +58,9 @@ func prepare(c *checker) *prepared {
 	p.digest = p.sum(f)
 	p.file = &SourceFile{
 		Repository: f.Repository, Path: f.Path, Language: f.Language, Bytes: f.Bytes, Lines: f.Lines,
-		Content: f.Content, Line: f.Line,
+		Content: f.Content, Input: f.Input, Line: f.Line, Text: f.Text,
 	}
+	p.symbols.scratch, p.relations.scratch, p.embeddings.scratch = nil, nil, nil
 	return p
 }
 
@@ -107,6 +111,7 @@ const (
 )
 
 func (r *rows) symbol(id, file uuid.UUID, s *Symbol) {
+	start := len(r.data)
 	r.fields(10)
 	r.uuid(id)
 	r.uuid(file)
@@ -118,24 +123,26 @@ func (r *rows) symbol(id, file uuid.UUID, s *Symbol) {
 	r.text(s.Doc)
 	r.int(s.LineStart)
 	r.int(s.LineEnd)
-	r.n++
+	r.note(r.data[start:], symbolTypes)
 }
 
 func (r *rows) relation(e edge) {
+	start := len(r.data)
 	r.fields(3)
 	r.uuid(e.source)
 	r.text(e.typ)
 	r.uuid(e.target)
-	r.n++
+	r.note(r.data[start:], relationTypes)
 }
 
 func (r *rows) embedding(symbol uuid.UUID, e Embedding) {
+	start := len(r.data)
 	r.fields(4)
 	r.uuid(symbol)
 	r.text(e.Model)
 	r.int(len(e.Vector))
 	r.vector(e.Vector)
-	r.n++
+	r.note(r.data[start:], embeddingTypes)
 }
 
 func (r *rows) fields(n uint16)  { r.data = binary.BigEndian.AppendUint16(r.data, n) }
