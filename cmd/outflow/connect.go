@@ -22,9 +22,14 @@ func (a *app) connect(ctx context.Context, conns int) (*config.Config, *pgxpool.
 	if err != nil {
 		return nil, nil, err
 	}
-	workers := 2*len(c.Backends)*max(1, c.Worker.Lanes) + 8
-	pool, err := connect(ctx, c.Database, max(conns, workers))
+	pool, err := a.poolFor(ctx, c, conns)
 	return c, pool, err
+}
+
+// poolFor connects to the database of a configuration, as connect does.
+func (a *app) poolFor(ctx context.Context, c *config.Config, conns int) (*pgxpool.Pool, error) {
+	workers := 2*len(c.Backends)*max(1, c.Worker.Lanes) + 8
+	return connect(ctx, c.Database, max(conns, workers))
 }
 
 // connect connects to a database and proves that it answers.

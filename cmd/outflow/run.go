@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 
+	"github.com/outflow-db/outflow/config"
 	"github.com/outflow-db/outflow/jobs"
+	"github.com/outflow-db/outflow/migrations"
 )
 
 func (a *app) work() *cobra.Command {
@@ -17,6 +21,10 @@ func (a *app) work() *cobra.Command {
 whose projection has changed), and then works until SIGTERM or SIGINT: pages under way are
 finished, their positions saved and the lanes released. A second signal ends it at once,
 which loses nothing: what was not saved is written again.
+
+A changed configuration is taken without a restart: when its file, or a file that it refers to,
+has another content, and at once on SIGHUP. What changed is in the log. One that is wrong is
+told with all that is wrong, and the old one goes on.
 
 Any number of processes may run on one database; each lane has one worker at a time. The log
 goes to the standard error; log.level and log.format in the configuration set its form.`,
@@ -32,26 +40,56 @@ goes to the standard error; log.level and log.format in the configuration set it
 	}
 }
 
+// runWork runs engines, one after the other, until it is told to end.
 func (a *app) runWork(ctx context.Context) error {
-	c, pool, err := a.ready(ctx, 0)
+	asked, stop := hangups()
+	defer stop()
+	c, err := a.configuration()
+	for err == nil && c != nil {
+		c, err = a.runEngine(ctx, c, asked)
+	}
+	return err
+}
+
+// runEngine runs an engine until ctx ends, or until the configuration needs another one: that is the answer.
+func (a *app) runEngine(ctx context.Context, c *config.Config, asked <-chan os.Signal) (next *config.Config, err error) {
+	pool, err := a.poolFor(ctx, c, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer pool.Close()
+	if err := migrations.Validate(ctx, pool); err != nil {
+		return nil, err
+	}
 	log := a.logger(c)
 	log.InfoContext(ctx, "starting", "version", built().Outflow, "configuration", c)
 	settings := c.Jobs(pool, log)
 	a.limitMemory(settings.Settings)
 	if err := jobs.Setup(ctx, settings); err != nil {
-		return err
+		return nil, err
 	}
 	engine, err := jobs.New(ctx, settings)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := engine.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		return err
+	r := &reloader{read: a.configuration, engine: engine, try: a.try, log: log, pool: pool, runs: unplaced(c)}
+	running, end := context.WithCancel(ctx)
+	defer end()
+	var following sync.WaitGroup
+	following.Go(func() {
+		if next = r.follow(running, asked); next != nil {
+			end()
+		}
+	})
+	err = engine.Run(running)
+	end()
+	following.Wait()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		next = nil
 	}
 	log.Info("ended")
-	return nil
+	return next, nil
 }

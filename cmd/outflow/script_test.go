@@ -25,6 +25,8 @@ func TestScripts(t *testing.T) {
 			"database":  scriptDatabase,
 			"temporary": scriptTemporary,
 			"terminate": scriptTerminate,
+			"hangup":    scriptHangup,
+			"answers":   scriptAnswers,
 			"settled":   scriptSettled,
 			"appears":   scriptAppears,
 			"empty":     scriptEmpty,

@@ -59,6 +59,25 @@ func scriptTerminate(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
+// scriptAnswers waits until a query that yields one text yields this one: `answers 'select ...' text`.
+func scriptAnswers(ts *testscript.TestScript, _ bool, args []string) {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, ts.Getenv("DATABASE_URL"))
+	ts.Check(err)
+	defer conn.Close(ctx)
+	until(ts, args[0]+" yields "+args[1], func() bool {
+		var got string
+		return conn.QueryRow(ctx, args[0]).Scan(&got) == nil && got == args[1]
+	})
+}
+
+// scriptHangup sends SIGHUP to the script's programs in the background.
+func scriptHangup(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGHUP))
+	}
+}
+
 // scriptTemporary makes TMPDIR a directory that every user can reach: a private server may run as another one.
 func scriptTemporary(ts *testscript.TestScript, _ bool, _ []string) {
 	tb, ok := ts.Value(tbKey{}).(testing.TB)
