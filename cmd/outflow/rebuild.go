@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"github.com/outflow-db/outflow/internal/progress"
+	"github.com/outflow-db/outflow/outbox"
+)
+
+// rebuildOptions are the flags of rebuild.
+type rebuildOptions struct {
+	wait, json bool
+	timeout    time.Duration
+}
+
+func (a *app) rebuild() *cobra.Command {
+	var o rebuildOptions
+	cmd := &cobra.Command{
+		Use:   "rebuild BACKEND [KIND...]",
+		Short: "Writes every record into a backend again",
+		Long: `Puts every key of the kinds, or of all that the backend projects, into the log for this
+backend alone. The workers write each record as it is now and delete what PostgreSQL does not
+have; other backends do not notice. The targets stay readable all the time. It can be repeated
+and interrupted: what is in the log is worked off.
+
+With --wait it returns when the backend has applied it all, and shows how far it is.
+
+With --json the output is {"backend", "kinds", "token", "waited_ms"}; the token is for
+outflow wait, and waited_ms is null without --wait.`,
+		Example: `  outflow rebuild search
+  outflow rebuild search order customer --wait --timeout 1h`,
+		Annotations: exits(map[int]string{
+			exitOK:      "every key is in the log; with --wait: the backend has applied it",
+			exitNotWell: "the time was over; the backend goes on by itself",
+			exitUsage:   "no such backend, or it does not project the kind; or wrong flags, configuration or set-up",
+		}),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{fmt.Errorf("which backend? See %s --help", cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runRebuild(cmd.Context(), o, args[0], args[1:])
+		},
+	}
+	cmd.Flags().BoolVar(&o.wait, "wait", false, "return when the backend has applied it")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "with --wait, give up after this `TIME`, such as 30s; 0: never")
+	cmd.Flags().BoolVar(&o.json, "json", false, "write JSON")
+	return cmd
+}
+
+// rebuilt is what --json shows.
+type rebuilt struct {
+	Backend string   `json:"backend"`
+	Kinds   []string `json:"kinds"`
+	Token   string   `json:"token"`
+	Waited  *int64   `json:"waited_ms"`
+}
+
+func (a *app) runRebuild(ctx context.Context, o rebuildOptions, backend string, kinds []string) error {
+	_, pool, err := a.ready(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	r := rebuilt{Backend: backend}
+	if r.Kinds, err = projected(ctx, pool, backend, kinds); err != nil {
+		return err
+	}
+	if r.Token, err = relog(ctx, pool, backend, r.Kinds); err != nil {
+		return err
+	}
+	if !o.json {
+		fmt.Fprintf(a.out, "%s: every %s is in the log; its token is %s\n", backend, strings.Join(r.Kinds, ", "), r.Token)
+	}
+	if o.wait {
+		began := time.Now()
+		if err := a.awaitRebuild(ctx, o, pool, r); err != nil {
+			return err
+		}
+		ms := time.Since(began).Milliseconds()
+		r.Waited = &ms
+	}
+	switch {
+	case o.json:
+		return a.writeJSON(r)
+	case o.wait:
+		fmt.Fprintf(a.out, "%s has applied it, after %s\n", backend, span(time.Duration(*r.Waited)*time.Millisecond))
+	}
+	return nil
+}
+
+// projected lists the kinds that the backend projects, of those that were asked for. It refuses others: to do
+// nothing would look like success.
+func projected(ctx context.Context, db outbox.DB, backend string, asked []string) ([]string, error) {
+	var known bool
+	var have []string
+	err := db.QueryRow(ctx, `
+select exists (select from outbox.backends where name = $1),
+       array(select distinct kind from outbox.projections where backend = $1 order by kind)`, backend).Scan(&known, &have)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading what backend %s projects: %w", backend, err)
+	case !known:
+		return nil, usageError{fmt.Errorf("this database has no backend %q: outflow status lists them", backend)}
+	case len(have) == 0:
+		return nil, usageError{fmt.Errorf("backend %s projects nothing", backend)}
+	case len(asked) == 0:
+		return have, nil
+	}
+	for _, kind := range asked {
+		if !slices.Contains(have, kind) {
+			return nil, usageError{fmt.Errorf("backend %s does not project kind %q: it projects %s", backend, kind, strings.Join(have, ", "))}
+		}
+	}
+	slices.Sort(asked)
+	return slices.Compact(asked), nil
+}
+
+// relog logs all keys of the kinds in one transaction, and answers its token.
+func relog(ctx context.Context, pool *pgxpool.Pool, backend string, kinds []string) (token string, err error) {
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		for _, kind := range kinds {
+			if err := outbox.RelogAll(ctx, tx, backend, kind, outbox.Cause{}); err != nil {
+				return err
+			}
+		}
+		token, err = outbox.Token(ctx, tx)
+		return err
+	})
+	return token, err
+}
+
+// awaitRebuild waits for the backend and shows what is left meanwhile.
+func (a *app) awaitRebuild(ctx context.Context, o rebuildOptions, pool *pgxpool.Pool, r rebuilt) error {
+	if o.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, errors.New("the time is over"))
+		defer cancel()
+	}
+	var left atomic.Int64
+	line := progress.Start(a.err, a.width, func() string {
+		return fmt.Sprintf("rebuilding %s  %s in the log", r.Backend, counted(left.Load(), "change"))
+	})
+	defer line.Stop()
+	counting, stop := context.WithCancel(ctx)
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		count(counting, pool, r.Backend, &left)
+	}()
+	defer func() { stop(); <-counted }()
+	return outbox.Wait(ctx, pool, r.Token, r.Backend)
+}
+
+// count keeps left at what the log has for the backend. What it cannot learn is only not shown.
+func count(ctx context.Context, pool *pgxpool.Pool, backend string, left *atomic.Int64) {
+	for ctx.Err() == nil {
+		var n int64
+		if err := pool.QueryRow(ctx, `select coalesce(max(keys), 0)::bigint from outbox.lag where backend = $1`, backend).Scan(&n); err == nil {
+			left.Store(n)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
