@@ -75,7 +75,7 @@ func (a *app) runRebuild(ctx context.Context, o rebuildOptions, backend string, 
 	}
 	defer pool.Close()
 	r := rebuilt{Backend: backend}
-	if r.Kinds, err = projected(ctx, pool, backend, kinds); err != nil {
+	if r.Kinds, err = kindsToRebuild(ctx, pool, backend, kinds); err != nil {
 		return err
 	}
 	if r.Token, err = relog(ctx, pool, backend, r.Kinds); err != nil {
@@ -101,9 +101,9 @@ func (a *app) runRebuild(ctx context.Context, o rebuildOptions, backend string, 
 	return nil
 }
 
-// projected lists the kinds that the backend projects, of those that were asked for. It refuses others: to do
+// kindsToRebuild lists the kinds that the backend projects, of those that were asked for. It refuses others: to do
 // nothing would look like success.
-func projected(ctx context.Context, db outbox.DB, backend string, asked []string) ([]string, error) {
+func kindsToRebuild(ctx context.Context, db outbox.DB, backend string, asked []string) ([]string, error) {
 	var known bool
 	var have []string
 	err := db.QueryRow(ctx, `
