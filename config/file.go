@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -53,6 +54,9 @@ func syntax(file string, err error) Problem {
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
 		p.Line, p.Column = e.Mark.Line, e.Mark.Column
 		p.Text = "not YAML: " + e.Message
+		if strings.Contains(e.Message, "cannot start any token") {
+			p.Text += ": indent with spaces, not tabs, and quote what begins with @ or `"
+		}
 	}
 	return p
 }

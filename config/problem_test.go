@@ -33,7 +33,7 @@ func (b broken) check(t *testing.T) {
 func TestProblemsOfSyntax(t *testing.T) {
 	t.Parallel()
 	for _, b := range []broken{
-		{"tab", "log:\n\tlevel: info", []string{`c.yaml:2:1: not YAML: found character that cannot start any token`}},
+		{"tab", "log:\n\tlevel: info", []string{"c.yaml:2:1: not YAML: found character that cannot start any token: indent with spaces, not tabs, and quote what begins with @ or `"}},
 		{"unclosed", "log: [", []string{`c.yaml:2:1: not YAML: did not find expected node content`}},
 		{"unknown anchor", "log: *x", []string{`c.yaml:1:6: not YAML: unknown anchor 'x' referenced`}},
 		{"two documents", "log:\n---\nlog:\n", []string{`c.yaml:3:1: want one document, have a second one`}},
