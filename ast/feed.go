@@ -67,7 +67,7 @@ func (f *feeder) run(ctx context.Context, source iter.Seq2[*SourceFile, error]) 
 // flushIdle hands over what there is whenever no file has come for a moment, until ctx ends. That the handing over
 // was cut short is no error: whoever ended ctx hands over the rest, or has given up.
 func (f *feeder) flushIdle(ctx context.Context) {
-	tick := time.NewTicker(f.options.Idle / 2)
+	tick := time.NewTicker(max(f.options.Idle/2, time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
@@ -77,7 +77,7 @@ func (f *feeder) flushIdle(ctx context.Context) {
 		}
 		f.turn.Lock()
 		if time.Since(f.last) >= f.options.Idle {
-			_ = f.flush(ctx) //nolint:errcheck // see above
+			_ = f.flush(ctx)
 		}
 		f.turn.Unlock()
 	}

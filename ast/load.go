@@ -195,7 +195,7 @@ func (l *loader) report(b Batch) {
 		r.Tokens = append(r.Tokens, b.Token)
 	}
 	if l.options.Progress != nil {
-		l.options.Progress(Progress{Batch: b, Files: r.Files.Total(), Bad: r.Refused, Elapsed: time.Since(l.started)})
+		l.options.Progress(Progress{Load: r.ID, Batch: b, Files: r.Files.Total(), Bad: r.Refused, Elapsed: time.Since(l.started)})
 	}
 }
 

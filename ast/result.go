@@ -25,9 +25,10 @@ type Options struct {
 
 // Progress is told after each batch.
 type Progress struct {
-	Batch   Batch // the one just committed
-	Files   int64 // done so far
-	Bad     int64 // refused so far
+	Load    string // its id
+	Batch   Batch  // the one just committed
+	Files   int64  // done so far
+	Bad     int64  // refused so far
 	Elapsed time.Duration
 }
 

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os"
-	"slices"
 	"sync/atomic"
-	"text/tabwriter"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -20,9 +18,11 @@ import (
 
 // loadOptions are the flags of load.
 type loadOptions struct {
-	wait, json      bool
-	timeout         time.Duration
-	batch, parallel int
+	wait, json, prune, recheck bool
+	timeout, target            time.Duration
+	batch, parallel            int
+	id, rejects, follow        string
+	dimensions                 map[string]int
 }
 
 func (a *app) load() *cobra.Command {
@@ -31,235 +31,194 @@ func (a *app) load() *cobra.Command {
 		Use:   "load FILE...",
 		Short: "Loads source files, as NDJSON, into the tables of schema ast",
 		Long: `Loads source files with their symbols, relations and embeddings into the tables of schema
-ast, one file in each line of NDJSON; - is the standard input. A file that is there already
-is replaced, and what has not changed is left alone. A bad line is reported with its number
-and reason, and the rest is loaded.
+ast, one file in each line of NDJSON, as it is or compressed by gzip or zstd; - is the standard
+input. A file that is there already is replaced, and what has not changed is left alone: a load
+that was stopped is resumed by starting it again. A bad line is reported with its number and
+everything that is wrong with it, and the rest is loaded; --rejects collects such lines.
+
+Batches are as large as a transaction of --target allows. Each one commits when it is full, or
+when nothing has come for a moment, so the standard input may be a stream.
+
+With --prune, files vanish of which the input says nothing, in the repositories that it is about;
+not in one of which a line was bad, and nowhere if a bad line does not tell its repository.
+
+With --follow the files *.ndjson, *.ndjson.gz and *.ndjson.zst of a directory are loaded, and
+again whenever one comes or changes, until a signal ends it. A file is taken when it has stayed
+the same for a second; better, write it under another name and rename it.
 
 With --wait it ends when every backend has applied what was loaded; workers must be running.
 
-With --json the output is {"id", "files", "symbols", "relations", "embeddings", "refused",
-"batches", "seconds", "slowest_batch_ms", "waited_seconds", "tokens"}, where files and the
-like are {"inserted", "updated", "deleted", "unchanged"}.`,
-		Example: `  outflow load files.ndjson
-  zcat files.ndjson.gz | outflow load - --wait
+With --json it writes one object a line: for each batch {"batch", "load", "transaction", "token",
+"ms", "retries", "files", "symbols", "relations", "embeddings", "digests"}, for each bad line
+{"bad": {"input", "line", "repository", "path", "problems"}}, and last {"summary": {"load",
+"files", "symbols", "relations", "embeddings", "refused", "unpruned", "batches", "seconds",
+"slowest_batch_ms", "waited_seconds", "backends"}}. Files and the like are {"inserted",
+"updated", "deleted", "unchanged"}.`,
+		Example: `  outflow load files.ndjson.gz --rejects bad.ndjson
+  outflow load *.ndjson --prune --wait
+  outflow load --follow /var/spool/outflow
   go run ./examples/gosource "$(go env GOROOT)/src" | outflow load -`,
 		Annotations: exits(map[int]string{
 			exitNotWell: "some lines were refused, or a statement was; what was good is loaded",
 			exitUsage:   "the command line, the configuration or the set-up is wrong; nothing is loaded",
 		}),
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usageError{fmt.Errorf("want a file, or - for the standard input: see %s --help", cmd.CommandPath())}
-			}
-			return nil
-		},
+		Args: func(cmd *cobra.Command, args []string) error { return o.check(cmd, args) },
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runLoad(cmd.Context(), o, args) },
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.wait, "wait", false, "wait until every backend has applied what was loaded")
 	f.DurationVar(&o.timeout, "timeout", 0, "wait no longer than this `TIME`, such as 5m; 0: for ever")
-	f.IntVar(&o.batch, "batch", 0, "`FILES` in a transaction (default 100)")
+	f.StringVar(&o.rejects, "rejects", "", "write bad lines, unchanged, to this `FILE`; it is made when there is one")
+	f.BoolVar(&o.prune, "prune", false, "remove the files of the repositories in the input that are not in it")
+	f.BoolVar(&o.recheck, "recheck", false, "compare the rows of files that have not changed, too")
+	f.StringVar(&o.follow, "follow", "", "load what comes into this `DIRECTORY`, until a signal")
+	f.StringVar(&o.id, "id", "", "`NAME` of the load, in ast.loaded and in the headers of the log (default a random one)")
+	f.StringToIntVar(&o.dimensions, "dimensions", nil, "how many dimensions models have, as `MODEL=N,...` (default: what comes first)")
+	f.DurationVar(&o.target, "target", 200*time.Millisecond, "`TIME` that a transaction shall take")
+	f.IntVar(&o.batch, "batch", 0, "at most so many `FILES` in a transaction (default 500)")
 	f.IntVar(&o.parallel, "parallel", 0, "`TRANSACTIONS` at once (default 2)")
 	f.BoolVar(&o.json, "json", false, "write JSON")
 	return cmd
 }
 
+// check finds what is wrong with the command line.
+func (o *loadOptions) check(cmd *cobra.Command, args []string) error {
+	stdin := 0
+	for _, a := range args {
+		if a == "-" {
+			stdin++
+		}
+	}
+	var problem string
+	switch {
+	case len(args) == 0 && o.follow == "":
+		problem = "want a file, or - for the standard input"
+	case len(args) > 0 && o.follow != "":
+		problem = "want files or --follow, not both"
+	case o.follow != "" && (o.prune || o.wait):
+		problem = "--follow has no end, so --prune and --wait have no meaning with it"
+	case stdin > 1:
+		problem = "the standard input can be read once"
+	case o.batch < 0 || o.parallel < 0 || o.target <= 0 || o.timeout < 0:
+		problem = "--batch, --parallel, --target and --timeout want something positive"
+	default:
+		return nil
+	}
+	return usageError{fmt.Errorf("%s: see %s --help", problem, cmd.CommandPath())}
+}
+
 func (a *app) runLoad(ctx context.Context, o loadOptions, paths []string) error {
+	if o.follow != "" {
+		return a.followLoad(ctx, o)
+	}
 	inputs, err := a.inputs(ctx, paths)
 	if err != nil {
 		return err
 	}
 	defer inputs.close()
-	_, pool, err := a.ready(ctx, o.parallel+2)
+	pool, l, err := a.openLoad(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	loaded := loadResult{}
-	for _, in := range inputs {
-		result, err := a.loadFrom(ctx, pool, in, o)
-		loaded.add(result)
-		if err != nil {
-			return err
-		}
+	err = l.run(ctx, inputs)
+	if err == nil && o.wait {
+		err = l.await(ctx)
 	}
-	if o.wait {
-		if err := a.await(ctx, pool, &loaded, o.timeout); err != nil {
-			return err
-		}
-	}
-	if err := a.printLoad(&loaded, o.json); err != nil {
+	if err := errors.Join(err, l.rejects.close()); err != nil {
 		return err
 	}
-	if loaded.Refused > 0 {
-		return errDiffers
+	return l.end()
+}
+
+// openLoad connects.
+func (a *app) openLoad(ctx context.Context, o loadOptions) (*pgxpool.Pool, *loading, error) {
+	_, pool, err := a.ready(ctx, o.parallel+4)
+	if err != nil {
+		return nil, nil, err
 	}
-	return nil
+	return pool, &loading{app: a, o: o, pool: pool, rejects: rejects{path: o.rejects}}, nil
 }
 
-// loadResult is what was loaded of all inputs, as --json shows it.
-type loadResult struct {
-	ast.Totals
-	id      string
-	batches int
-	Refused int64
-	tokens  []string
-	slowest time.Duration
-	elapsed time.Duration
-	waited  *time.Duration
+// loading is one run of the verb: one load or, when it follows a directory, several.
+type loading struct {
+	*app
+	o       loadOptions
+	pool    *pgxpool.Pool
+	rejects rejects
+
+	files, bad atomic.Int64
+	batches    int
+	writing    error // the first error of the output
+	loaded     loadResult
 }
 
-func (l *loadResult) add(r *ast.Result) {
-	l.Add(r.Totals)
-	l.id = r.ID
-	l.batches += r.Batches
-	l.Refused += r.Refused
-	l.tokens = append(l.tokens, r.Tokens...)
-	l.slowest = max(l.slowest, r.Slowest)
-	l.elapsed += r.Elapsed
-}
-
-// loadFrom loads one input, telling of bad lines and of how far it is.
-func (a *app) loadFrom(ctx context.Context, pool *pgxpool.Pool, in input, o loadOptions) (*ast.Result, error) {
-	var files, bad atomic.Int64
-	line := progress.Start(a.err, a.width, func() string {
-		return fmt.Sprintf("%s: %s loaded, %s refused", in.name, counted(files.Load(), "file"), number(bad.Load()))
+// run loads inputs as one load, telling of bad lines and of how far it is.
+func (l *loading) run(ctx context.Context, in inputs) error {
+	line := progress.Start(l.err, l.width, func() string {
+		return fmt.Sprintf("%s: %s loaded, %s refused", in.name(), counted(l.files.Load(), "file"), number(l.bad.Load()))
 	})
 	defer line.Stop()
-	return ast.Load(ctx, pool, ast.ReadNDJSON(in), ast.Options{
-		BatchFiles: o.batch, Parallel: o.parallel,
-		Progress: func(p ast.Progress) { files.Store(p.Files) },
-		Bad: func(b *ast.BadFile) {
-			bad.Add(1)
-			fmt.Fprintf(line, "%s: %v\n", in.name, b)
+	before := l.files.Load()
+	result, err := ast.Load(ctx, l.pool, in.files(l.o.rejects != ""), ast.Options{
+		BatchFiles: l.o.batch, Parallel: l.o.parallel, Target: l.o.target, ID: l.o.id, Prune: l.o.prune,
+		Recheck: l.o.recheck, Dimensions: l.o.dimensions,
+		Progress: func(p ast.Progress) {
+			l.files.Store(before + p.Files)
+			l.batch(&p.Batch, p.Load)
 		},
+		Bad: func(b *ast.BadFile) { l.refuse(line, b) },
 	})
+	l.loaded.add(result)
+	return errors.Join(err, l.writing)
+}
+
+// refuse tells of a bad line, and keeps it if asked to.
+func (l *loading) refuse(line io.Writer, b *ast.BadFile) {
+	l.bad.Add(1)
+	fmt.Fprintln(line, b)
+	if l.o.json {
+		l.write(badJSON{Bad: badFileJSON{b.Input, b.Line, b.Repository, b.Path, b.Problems}})
+	}
+	l.note(l.rejects.add(b))
+}
+
+// note keeps the first error of the output, for the end of the load.
+func (l *loading) note(err error) {
+	if l.writing == nil {
+		l.writing = err
+	}
 }
 
 // await waits until every backend has applied what was loaded.
-func (a *app) await(ctx context.Context, pool *pgxpool.Pool, loaded *loadResult, timeout time.Duration) error {
-	if timeout > 0 {
+func (l *loading) await(ctx context.Context) error {
+	if l.o.timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
+		ctx, cancel = context.WithTimeout(ctx, l.o.timeout)
 		defer cancel()
 	}
 	started := time.Now()
-	for _, token := range loaded.tokens {
-		if err := outbox.Wait(ctx, pool, token); err != nil {
+	for _, token := range l.loaded.tokens {
+		if err := outbox.Wait(ctx, l.pool, token); err != nil {
 			return err
 		}
 	}
 	waited := time.Since(started)
-	loaded.waited = &waited
-	return nil
-}
-
-// input is one file to load.
-type input struct {
-	name string
-	io.ReadCloser
-}
-
-type inputs []input
-
-// inputs opens all files before any is loaded, so that a wrong name loads nothing.
-func (a *app) inputs(ctx context.Context, paths []string) (inputs, error) {
-	var all inputs
-	for _, path := range paths {
-		if path == "-" {
-			all = append(all, input{"standard input", endingWith(ctx, a.in)})
-			continue
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			all.close()
-			return nil, usageError{err}
-		}
-		all = append(all, input{path, f})
+	l.loaded.waited = &waited
+	all, err := outbox.Status(ctx, l.pool)
+	for _, b := range all {
+		l.loaded.backends = append(l.loaded.backends, reachedJSON{b.Name, b.Changes, b.Parked, b.Paused})
 	}
-	return all, nil
+	return err
 }
 
-// endingWith is r until ctx ends. A read of a silent pipe goes on meanwhile, and ends with the process.
-func endingWith(ctx context.Context, r io.Reader) io.ReadCloser {
-	out, in := io.Pipe()
-	go func() {
-		_, err := io.Copy(in, r)
-		in.CloseWithError(err)
-	}()
-	context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })
-	return out
-}
-
-// close closes all files; they were only read.
-func (all inputs) close() {
-	for _, in := range slices.Backward(all) {
-		in.Close() //nolint:errcheck // see above
-	}
-}
-
-func (a *app) printLoad(l *loadResult, json bool) error {
-	if json {
-		return a.writeJSON(l.json())
-	}
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\tINSERTED\tUPDATED\tDELETED\tUNCHANGED\t")
-	for _, row := range []struct {
-		name string
-		c    ast.Counts
-	}{{"files", l.Files}, {"symbols", l.Symbols}, {"relations", l.Relations}, {"embeddings", l.Embeddings}} {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t\n", row.name, number(row.c.Inserted), number(row.c.Updated), number(row.c.Deleted), number(row.c.Unchanged))
-	}
-	if err := w.Flush(); err != nil {
+// end prints the summary, and answers for the exit status.
+func (l *loading) end() error {
+	if err := l.print(&l.loaded); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "%s in %s (%s a minute), %s refused\n", counted(l.Files.Total(), "file"), span(l.elapsed),
-		number(perMinute(l.Files.Total(), l.elapsed)), number(l.Refused))
-	if l.waited != nil {
-		fmt.Fprintf(a.out, "every backend had it %s later\n", span(*l.waited))
+	if l.loaded.Refused > 0 {
+		return errDiffers
 	}
 	return nil
-}
-
-// perMinute is a rate.
-func perMinute(n int64, d time.Duration) int64 {
-	if d <= 0 {
-		return 0
-	}
-	return int64(float64(n) / d.Minutes())
-}
-
-// countsJSON and loadJSON are what --json shows.
-type countsJSON struct {
-	Inserted  int64 `json:"inserted"`
-	Updated   int64 `json:"updated"`
-	Deleted   int64 `json:"deleted"`
-	Unchanged int64 `json:"unchanged"`
-}
-
-type loadJSON struct {
-	ID             string     `json:"id"`
-	Files          countsJSON `json:"files"`
-	Symbols        countsJSON `json:"symbols"`
-	Relations      countsJSON `json:"relations"`
-	Embeddings     countsJSON `json:"embeddings"`
-	Refused        int64      `json:"refused"`
-	Batches        int        `json:"batches"`
-	Seconds        float64    `json:"seconds"`
-	SlowestBatchMS int64      `json:"slowest_batch_ms"`
-	WaitedSeconds  *float64   `json:"waited_seconds"`
-	Tokens         []string   `json:"tokens"`
-}
-
-func (l *loadResult) json() loadJSON {
-	j := loadJSON{
-		ID: l.id, Files: countsJSON(l.Files), Symbols: countsJSON(l.Symbols), Relations: countsJSON(l.Relations),
-		Embeddings: countsJSON(l.Embeddings), Refused: l.Refused, Batches: l.batches, Seconds: l.elapsed.Seconds(),
-		SlowestBatchMS: l.slowest.Milliseconds(), Tokens: append([]string{}, l.tokens...),
-	}
-	if l.waited != nil {
-		seconds := l.waited.Seconds()
-		j.WaitedSeconds = &seconds
-	}
-	return j
 }
