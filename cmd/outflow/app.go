@@ -21,6 +21,8 @@ type app struct {
 	env      func(string) (string, bool)
 	width    func() int // of the terminal that err is; nil: it is none
 
+	again bool // run has run an engine before: what goes wrong with the console does not end it
+
 	file     string // --config
 	database string // --database
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // migrateOptions are the flags of migrate.
-type migrateOptions struct{ status, json bool }
+type migrateOptions struct{ status, json, roles bool }
 
 func (a *app) migrate() *cobra.Command {
 	var o migrateOptions
@@ -25,16 +25,22 @@ func (a *app) migrate() *cobra.Command {
 repeated, and run from several places at once: all but one wait. The plain goose command
 applies the same files.
 
+With --roles it makes the roles outflow_writer and outflow_worker besides, unless they exist,
+and gives them what writers and workers need: grant them to the roles that log in. It takes
+the right to make roles. Run it again after each migration.
+
 With --json the output is {"migrations": [{"name", "state", "applied_at", "ms"}]}, where
 state is applied or pending, and ms the time that applying it took just now.`,
 		Example: `  outflow migrate
   outflow migrate --status
+  outflow migrate --roles
   outflow migrate --database postgres://admin@db/app`,
 		Annotations: exits(map[int]string{exitNotWell: "a migration failed; with --status: some are pending"}),
 		Args:        noArgs,
 		RunE:        func(cmd *cobra.Command, _ []string) error { return a.runMigrate(cmd.Context(), o) },
 	}
 	cmd.Flags().BoolVar(&o.status, "status", false, "only list the migrations and their state")
+	cmd.Flags().BoolVar(&o.roles, "roles", false, "also make the roles outflow_writer and outflow_worker")
 	cmd.Flags().BoolVar(&o.json, "json", false, "write JSON")
 	return cmd
 }
@@ -60,6 +66,11 @@ func (a *app) runMigrate(ctx context.Context, o migrateOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.roles {
+		if err := migrations.Roles(ctx, pool); err != nil {
+			return err
+		}
+	}
 	if o.json {
 		return a.writeJSON(map[string]any{"migrations": appliedNow(applied)})
 	}
@@ -67,6 +78,9 @@ func (a *app) runMigrate(ctx context.Context, o migrateOptions) error {
 		fmt.Fprintf(a.out, "applied %s (%v)\n", m.Source.Path, m.Duration.Round(time.Millisecond))
 	}
 	fmt.Fprintf(a.out, "the database is up to date: %s applied now\n", counted(int64(len(applied)), "migration"))
+	if o.roles {
+		fmt.Fprintf(a.out, "roles %s and %s have their rights\n", migrations.Writer, migrations.Worker)
+	}
 	return nil
 }
 

@@ -105,7 +105,7 @@ func (r *reloader) broken(ctx context.Context, err error, asked bool) {
 // take makes the engine run with c.
 func (r *reloader) take(ctx context.Context, c *config.Config) (next *config.Config) {
 	err := jobs.ErrRestart
-	if c.Database == r.runs.Database && c.Log == r.runs.Log {
+	if c.Database == r.runs.Database && c.Log == r.runs.Log && c.Console == r.runs.Console {
 		err = r.engine.Change(ctx, c.Jobs(r.pool, r.log))
 	}
 	if errors.Is(err, jobs.ErrRestart) {
@@ -138,6 +138,7 @@ func changed(was, is *config.Config) []string {
 	}{
 		{"database", was.Database != is.Database},
 		{"log", was.Log != is.Log},
+		{"console", was.Console != is.Console},
 		{"worker", was.Worker != is.Worker},
 	} {
 		if part.differ {

@@ -26,6 +26,10 @@ A changed configuration is taken without a restart: when its file, or a file tha
 has another content, and at once on SIGHUP. What changed is in the log. One that is wrong is
 told with all that is wrong, and the old one goes on.
 
+While it works it has a console at http://127.0.0.1:8317/, unless console.listen says otherwise:
+how far every backend is, River UI, /metrics for Prometheus, /healthz, /readyz and /status.
+With OTEL_EXPORTER_OTLP_ENDPOINT set it sends traces of what it writes.
+
 Any number of processes may run on one database; each lane has one worker at a time. The log
 goes to the standard error; log.level and log.format in the configuration set its form.`,
 		Example: `  outflow run
@@ -47,6 +51,7 @@ func (a *app) runWork(ctx context.Context) error {
 	c, err := a.configuration()
 	for err == nil && c != nil {
 		c, err = a.runEngine(ctx, c, asked)
+		a.again = true
 	}
 	return err
 }
@@ -68,8 +73,13 @@ func (a *app) runEngine(ctx context.Context, c *config.Config, asked <-chan os.S
 	if err := jobs.Setup(ctx, settings); err != nil {
 		return nil, err
 	}
+	watching, err := a.watched(ctx, c, &settings)
+	if err != nil {
+		return nil, err
+	}
 	engine, err := jobs.New(ctx, settings)
 	if err != nil {
+		watching.close(ctx)
 		return nil, err
 	}
 	r := &reloader{read: a.configuration, engine: engine, try: a.try, log: log, pool: pool, runs: unplaced(c)}
@@ -81,7 +91,7 @@ func (a *app) runEngine(ctx context.Context, c *config.Config, asked <-chan os.S
 			end()
 		}
 	})
-	err = engine.Run(running)
+	err = watching.run(running, engine)
 	end()
 	following.Wait()
 	if err != nil && !errors.Is(err, context.Canceled) {
