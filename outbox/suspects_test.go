@@ -242,7 +242,7 @@ func TestRelogErrors(t *testing.T) {
 		"logging 1 keys of k for backend b":                                 Relog(over, w.pool, "b", "k", []string{"a"}, Cause{}),
 		"logging all keys of k for backend b":                               RelogAll(over, w.pool, "b", "k", Cause{}),
 		"suspecting 1 keys of k for backend b":                              Suspect(over, w.pool, "b", "me", "k", []string{"a"}, 1, 1),
-		"logging suspects again":                               sweep,
+		"logging suspects again":                                            sweep,
 		"suspecting what earlier owners of lane 0 of backend b had in hand": suspect,
 	} {
 		if !contains(err, want) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 )
 
 var update = flag.Bool("update", false, "write what the program says now into testdata/help")
@@ -16,13 +17,13 @@ var update = flag.Bool("update", false, "write what the program says now into te
 // The help of the program and of every verb is what testdata/help has; go test -update writes it anew.
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	for _, verb := range append([]string{""}, verbNames()...) {
+	for _, verb := range append([]string{""}, verbNames((&app{}).verbs())...) {
 		var out bytes.Buffer
 		a := &app{out: &out, err: &out, env: func(string) (string, bool) { return "", false }}
 		if got := a.run(t.Context(), append(strings.Fields(verb), "--help")); got != exitOK {
 			t.Errorf("%s: exit status %d", verb, got)
 		}
-		path := filepath.Join("testdata", "help", "outflow-"+verb+".txt")
+		path := filepath.Join("testdata", "help", "outflow-"+strings.ReplaceAll(verb, " ", "-")+".txt")
 		if verb == "" {
 			path = filepath.Join("testdata", "help", "outflow.txt")
 		}
@@ -56,10 +57,14 @@ func TestHelpIsWhole(t *testing.T) {
 	}
 }
 
-func verbNames() []string {
+// verbNames lists verbs, and those below them as "parked list".
+func verbNames(verbs []*cobra.Command) []string {
 	var names []string
-	for _, verb := range (&app{}).verbs() {
+	for _, verb := range verbs {
 		names = append(names, verb.Name())
+		for _, below := range verbNames(verb.Commands()) {
+			names = append(names, verb.Name()+" "+below)
+		}
 	}
 	return names
 }

@@ -26,7 +26,7 @@ func TestReadme(t *testing.T) {
 		}
 	}
 	verbs := map[string]bool{"VERB": true}
-	for _, name := range verbNames() {
+	for _, name := range verbNames((&app{}).verbs()) {
 		verbs[name] = true
 	}
 	for _, m := range regexp.MustCompile("(?m)(?:^    |`)outflow ([A-Za-z]+)").FindAllSubmatch(text, -1) {

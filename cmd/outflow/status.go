@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/outflow-db/outflow/outbox"
@@ -14,6 +15,7 @@ import (
 
 func (a *app) status() *cobra.Command {
 	var json bool
+	var watch time.Duration
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Tells how far every backend is",
@@ -24,22 +26,47 @@ and the time since the oldest of them was written.
 With --json the output is {"backends": [{"name", "type", "paused", "changes",
 "lag_seconds", "parked", "lanes": [{"lane", "position", "owner", "changes",
 "lag_seconds", "saved_at"}]}]}, where paused is why it is paused, or null, and owner the
-worker that holds the lane, or null.`,
-		Example:     "  outflow status\n  outflow status --json | jq '.backends[] | select(.paused)'",
+worker that holds the lane, or null; with --watch one such value after the other.`,
+		Example:     "  outflow status\n  outflow status --watch\n  outflow status --json | jq '.backends[] | select(.paused)'",
 		Annotations: exits(map[int]string{exitOK: "told, whatever it is", exitNotWell: "PostgreSQL refused a statement"}),
 		Args:        noArgs,
-		RunE:        func(cmd *cobra.Command, _ []string) error { return a.runStatus(cmd.Context(), json) },
+		RunE:        func(cmd *cobra.Command, _ []string) error { return a.runStatus(cmd.Context(), json, watch) },
 	}
 	cmd.Flags().BoolVar(&json, "json", false, "write JSON")
+	cmd.Flags().DurationVar(&watch, "watch", 0, "tell again every `TIME`, 2s if none is given, until interrupted")
+	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	return cmd
 }
 
-func (a *app) runStatus(ctx context.Context, json bool) error {
+func (a *app) runStatus(ctx context.Context, json bool, watch time.Duration) error {
 	_, pool, err := a.ready(ctx, 0)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
+	if watch <= 0 {
+		return a.tellStatus(ctx, pool, json)
+	}
+	for {
+		if a.width != nil && !json {
+			fmt.Fprint(a.out, "\x1b[H\x1b[2J") // the terminal's page is written anew
+		}
+		if err := a.tellStatus(ctx, pool, json); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(watch):
+		}
+		if a.width == nil && !json {
+			fmt.Fprintln(a.out)
+		}
+	}
+}
+
+// tellStatus tells it once.
+func (a *app) tellStatus(ctx context.Context, pool *pgxpool.Pool, json bool) error {
 	all, err := outbox.Status(ctx, pool)
 	if err != nil {
 		return err

@@ -42,3 +42,6 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
 	}
 }
+
+// inLine keeps a text on one line.
+func inLine(s string) string { return strings.Join(strings.Fields(s), " ") }
