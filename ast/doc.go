@@ -27,7 +27,7 @@
 //
 // ReadNDJSON and WriteNDJSON know a SourceFile as one line of JSON (here folded):
 //
-//	{"repository": "go", "path": "fmt/print.go", "language": "go", "bytes": 31645, "lines": 1235, "content": "...",
+//	{"version": 1, "repository": "go", "path": "fmt/print.go", "language": "go", "bytes": 31645, "lines": 1235, "content": "...",
 //	 "symbols": [
 //	   {"kind": "function", "name": "Println", "qualified": "fmt.Println", "signature": "func Println(a ...any) (n int, err error)",
 //	    "doc": "Println formats ...", "line_start": 313, "line_end": 315,
@@ -39,5 +39,6 @@
 //
 // An end of a relation names a symbol by kind, qualified name and ordinal; without these it is the file. A
 // source is always in the file itself. A target in another file has its path, and its repository if that is
-// another one. Fields that a line does not have are empty; unknown fields are refused.
+// another one. Fields that a line does not have are empty; unknown fields are refused. Schema is the JSON Schema of
+// a line.
 package ast
