@@ -6,11 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/outflow-db/outflow/config"
 	"github.com/outflow-db/outflow/jobs"
 )
 
 // planOptions are the flags of plan.
-type planOptions struct{ prune, detailed, json bool }
+type planOptions struct{ prune, detailed, json, schema bool }
 
 func (a *app) plan() *cobra.Command {
 	var o planOptions
@@ -48,10 +49,15 @@ unwatch, drop, watch, rewatch, add, fill, forget, create, alter or rebuild; the 
 	cmd.Flags().BoolVar(&o.prune, "prune", false, "forget what is not configured any more")
 	cmd.Flags().BoolVar(&o.detailed, "detailed-exitcode", false, "let the exit status tell whether there is something to do")
 	cmd.Flags().BoolVar(&o.json, "json", false, "write JSON")
+	cmd.Flags().BoolVar(&o.schema, "schema", false, "only write the JSON Schema of the configuration file, for editors")
 	return cmd
 }
 
 func (a *app) runPlan(ctx context.Context, o planOptions) error {
+	if o.schema {
+		_, err := a.out.Write(config.Schema())
+		return err
+	}
 	c, pool, err := a.ready(ctx, 0)
 	if err != nil {
 		return err
