@@ -39,8 +39,8 @@ everything that is wrong with it, and the rest is loaded; --rejects collects suc
 Batches are as large as a transaction of --target allows. Each one commits when it is full, or
 when nothing has come for a moment, so the standard input may be a stream.
 
-With --prune, files vanish of which the input says nothing, in the repositories that it is about;
-not in one of which a line was bad, and nowhere if a bad line does not tell its repository.
+With --prune, files are removed that the input does not have, in the repositories that it is
+about; not in one with a bad line, and nowhere if a bad line does not tell its repository.
 
 With --follow the files *.ndjson, *.ndjson.gz and *.ndjson.zst of a directory are loaded, and
 again whenever one comes or changes, until a signal ends it. A file is taken when it has stayed
@@ -48,11 +48,11 @@ the same for a second; better, write it under another name and rename it.
 
 With --wait it ends when every backend has applied what was loaded; workers must be running.
 
-With --json it writes one object a line: for each batch {"batch", "load", "transaction", "token",
-"ms", "retries", "files", "symbols", "relations", "embeddings", "digests"}, for each bad line
-{"bad": {"input", "line", "repository", "path", "problems"}}, and last {"summary": {"load",
-"files", "symbols", "relations", "embeddings", "refused", "unpruned", "batches", "seconds",
-"slowest_batch_ms", "waited_seconds", "backends"}}. Files and the like are {"inserted",
+With --json it writes one object a line: for each batch {"batch", "load", "transaction",
+"token", "ms", "retries", "files", "symbols", "relations", "embeddings", "digests"}, for each
+bad line {"bad": {"input", "line", "repository", "path", "problems"}}, and last {"summary":
+{"load", "files", "symbols", "relations", "embeddings", "refused", "unpruned", "batches",
+"seconds", "slowest_batch_ms", "waited_seconds", "backends"}}. Files and the like are {"inserted",
 "updated", "deleted", "unchanged"}.`,
 		Example: `  outflow load files.ndjson.gz --rejects bad.ndjson
   outflow load *.ndjson --prune --wait
@@ -62,7 +62,7 @@ With --json it writes one object a line: for each batch {"batch", "load", "trans
 			exitNotWell: "some lines were refused, or a statement was; what was good is loaded",
 			exitUsage:   "the command line, the configuration or the set-up is wrong; nothing is loaded",
 		}),
-		Args: func(cmd *cobra.Command, args []string) error { return o.check(cmd, args) },
+		Args: o.check,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runLoad(cmd.Context(), o, args) },
 	}
 	f := cmd.Flags()

@@ -90,7 +90,7 @@ func (l *loading) followOnce(ctx context.Context, known *arrivals) error {
 			in.close()
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to end, and what was read is read again next time
 		}
 		if err != nil && (ofDatabase(err) || l.writing != nil) {
 			return err
