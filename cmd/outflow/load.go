@@ -52,8 +52,8 @@ With --json it writes one object a line: for each batch {"batch", "load", "trans
 "token", "ms", "retries", "files", "symbols", "relations", "embeddings", "digests"}, for each
 bad line {"bad": {"input", "line", "repository", "path", "problems"}}, and last {"summary":
 {"load", "files", "symbols", "relations", "embeddings", "refused", "unpruned", "batches",
-"seconds", "slowest_batch_ms", "waited_seconds", "backends"}}. Files and the like are {"inserted",
-"updated", "deleted", "unchanged"}.`,
+"seconds", "slowest_batch_ms", "waited_seconds", "backends"}}. Files and the like are
+{"inserted", "updated", "deleted", "unchanged"}.`,
 		Example: `  outflow load files.ndjson.gz --rejects bad.ndjson
   outflow load *.ndjson --prune --wait
   outflow load --follow /var/spool/outflow
