@@ -103,6 +103,9 @@ select jsonb_pretty(jsonb_build_object(
        from outbox.log g group by 1, 2, 3, 4 order by keys desc limit 12) x),
   'suspects', (select jsonb_agg(to_jsonb(s) - 'keys') from outbox.suspects s),
   'owners', (select jsonb_agg(to_jsonb(o)) from outbox.owners o where gone_at is null),
+  'connections', (select jsonb_agg(to_jsonb(x)) from (
+     select application_name as of, state, wait_event as waits, pg_blocking_pids(pid) as behind, pid, clock_timestamp() - state_change as since, left(query, 120) as query
+       from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() order by 1, 6 desc) x),
   'jobs', (select jsonb_object_agg(x.state, x.n) from (select state, count(*) n from river.river_job group by 1) x),
   'errors', (select jsonb_agg(x.e) from (select errors[array_upper(errors, 1)] e from river.river_job where errors is not null order by id desc limit 5) x)))`).Scan(&text)
 	if err != nil {
