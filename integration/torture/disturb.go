@@ -23,12 +23,14 @@ func (t *torture) disturb(ctx context.Context, r *rand.Rand) {
 	defer stopped.Wait()
 	for {
 		pause(ctx, time.Duration(500+r.IntN(2000))*time.Millisecond)
-		t.yield(ctx, 20_000)
 		if ctx.Err() != nil {
 			return
 		}
-		if err := t.fleet.revive(); err != nil {
+		if err := t.fleet.revive(); err != nil { // before the wait: without workers nothing is ever caught up with
 			t.fail("%v", err)
+			return
+		}
+		if t.yield(ctx, 20_000); ctx.Err() != nil {
 			return
 		}
 		what, which, long := r.IntN(20), r.IntN(t.o.Workers), t.stopFor(r)
