@@ -171,6 +171,7 @@ type gauged struct {
 	g *Gauge
 }
 
+// Features are those of the backend within, with the gauge's concurrency.
 func (b *gauged) Features() backends.Features {
 	f := b.Backend.Features()
 	if b.g.Concurrency > 0 {
@@ -179,6 +180,7 @@ func (b *gauged) Features() backends.Features {
 	return f
 }
 
+// Prepare is measured, and passed on.
 func (b *gauged) Prepare(ctx context.Context, targets []backends.Target) error {
 	b.g.mu.Lock()
 	broken := b.g.broken
@@ -189,6 +191,7 @@ func (b *gauged) Prepare(ctx context.Context, targets []backends.Target) error {
 	return b.Backend.Prepare(ctx, targets)
 }
 
+// Write is measured, and passed on.
 func (b *gauged) Write(ctx context.Context, t backends.Target, records []backends.Record) ([]backends.Result, error) {
 	start, err := b.g.begin("write")
 	if err != nil {
