@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
-	"fmt"
 	"html/template"
 	"net/http"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/outflow-db/outflow/outbox"
 )
@@ -25,14 +22,7 @@ type pageData struct {
 	At       time.Time
 	Running  bool
 	Backends []outbox.BackendStatus
-	Parked   []parked
-}
-
-// parked is how many records a backend refused for one reason, and the last of them.
-type parked struct {
-	Backend, Kind, Target, Class, Advice string
-	Count                                int64
-	Key, Error                           string
+	Parked   []outbox.ParkedGroup
 }
 
 // parkedMost bounds the reasons that the page shows.
@@ -45,7 +35,8 @@ func (k *Console) page(w http.ResponseWriter, r *http.Request) {
 	d := pageData{Version: k.c.Version, At: time.Now().UTC(), Running: k.c.Running()}
 	var err error
 	if d.Backends, err = outbox.Status(ctx, k.pool); err == nil {
-		d.Parked, err = k.parked(ctx)
+		d.Parked, err = outbox.ParkedGroups(ctx, k.pool, outbox.ParkedFilter{})
+		d.Parked = d.Parked[:min(len(d.Parked), parkedMost)]
 	}
 	var body bytes.Buffer
 	if err == nil {
@@ -59,21 +50,6 @@ func (k *Console) page(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 	_, _ = body.WriteTo(w) // who asked may be gone
-}
-
-// parked sums up what backends refused.
-func (k *Console) parked(ctx context.Context) ([]parked, error) {
-	rows, err := k.pool.Query(ctx, `
-select backend, kind, target, class, advice, count(*), (array_agg(key order by last_at desc))[1], (array_agg(left(error, 500) order by last_at desc))[1]
-  from outbox.parked group by 1, 2, 3, 4, 5 order by count(*) desc, 1, 2, 3, 4, 5 limit $1`, parkedMost)
-	if err != nil {
-		return nil, fmt.Errorf("reading what is parked: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[parked])
-	if err != nil {
-		return nil, fmt.Errorf("reading what is parked: %w", err)
-	}
-	return list, nil
 }
 
 // state is what a backend does, in a word.
