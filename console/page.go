@@ -14,7 +14,7 @@ import (
 //go:embed page.html
 var pageHTML string
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"span": span, "state": state}).Parse(pageHTML))
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"span": span}).Parse(pageHTML))
 
 // pageData is what the page shows.
 type pageData struct {
@@ -50,22 +50,6 @@ func (k *Console) page(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 	_, _ = body.WriteTo(w) // who asked may be gone
-}
-
-// state is what a backend does, in a word.
-func state(b outbox.BackendStatus) string {
-	if b.Paused != "" {
-		return "paused"
-	}
-	for _, l := range b.Lanes {
-		if l.Owner != "" {
-			return "working"
-		}
-	}
-	if b.Changes > 0 {
-		return "waiting"
-	}
-	return "idle"
 }
 
 // span is a time span as people read it.

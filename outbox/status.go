@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +27,31 @@ type LaneStatus struct {
 	Changes  int64         // as in BackendStatus, over the keys of all lanes
 	Lag      time.Duration // as in BackendStatus
 	Saved    time.Time     // when the position was last saved
+}
+
+// BackendState is what a backend does, in a word.
+type BackendState string
+
+// What a backend does.
+const (
+	StatePaused  BackendState = "paused"  // it is not worked until somebody resumes it
+	StateWorking BackendState = "working" // a worker holds one of its lanes at least
+	StateWaiting BackendState = "waiting" // the log has changes for it, and nobody works them
+	StateIdle    BackendState = "idle"    // it has applied everything
+)
+
+// State is what the backend does. One that is paused is StatePaused, whatever else it does.
+func (b BackendStatus) State() BackendState {
+	switch {
+	case b.Paused != "":
+		return StatePaused
+	case slices.ContainsFunc(b.Lanes, func(l LaneStatus) bool { return l.Owner != "" }):
+		return StateWorking
+	case b.Changes > 0:
+		return StateWaiting
+	default:
+		return StateIdle
+	}
 }
 
 // Status tells how far every backend is, ordered by name. It counts what is waiting, so it takes longer the more

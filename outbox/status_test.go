@@ -51,6 +51,22 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// A backend's state is one word: paused before working, working before waiting.
+func TestState(t *testing.T) {
+	t.Parallel()
+	held := []LaneStatus{{}, {Owner: "p"}}
+	for want, b := range map[BackendState]BackendStatus{
+		StatePaused:  {Paused: "why", Lanes: held, Changes: 1},
+		StateWorking: {Lanes: held, Changes: 1},
+		StateWaiting: {Lanes: held[:1], Changes: 1},
+		StateIdle:    {Lanes: held[:1], Parked: 1},
+	} {
+		if got := b.State(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 // What was running at the position and has ended counts; what is still open does not.
 func TestLagSeesLateCommits(t *testing.T) {
 	t.Parallel()

@@ -72,7 +72,7 @@ func (a *app) tellStatus(ctx context.Context, pool *pgxpool.Pool, json bool) err
 		return err
 	}
 	if json {
-		return a.writeJSON(map[string]any{"backends": statusJSON(all)})
+		return a.writeJSON(statusJSON(all))
 	}
 	if len(all) == 0 {
 		fmt.Fprintln(a.out, "no backend follows this database yet: outflow run sets up those that are configured")
@@ -111,20 +111,16 @@ func printLanes(out io.Writer, all []outbox.BackendStatus, now time.Time) error 
 	return w.Flush()
 }
 
-// state is what a backend does.
+// state is what a backend does, and why or for what.
 func state(b outbox.BackendStatus) string {
-	if b.Paused != "" {
+	switch s := b.State(); s {
+	case outbox.StatePaused:
 		return "paused: " + b.Paused
-	}
-	for _, l := range b.Lanes {
-		if l.Owner != "" {
-			return "working"
-		}
-	}
-	if b.Changes > 0 {
+	case outbox.StateWaiting:
 		return "waiting for a worker"
+	default:
+		return string(s)
 	}
-	return "idle"
 }
 
 // lag is how far something is behind.
@@ -144,7 +140,11 @@ func shortened(position string) string {
 	return position
 }
 
-// backendJSON and laneJSON are what --json shows.
+// statusDocument is what status --json and the console show.
+type statusDocument struct {
+	Backends []backendJSON `json:"backends"`
+}
+
 type backendJSON struct {
 	Name       string     `json:"name"`
 	Type       string     `json:"type"`
@@ -164,7 +164,7 @@ type laneJSON struct {
 	SavedAt    time.Time `json:"saved_at"`
 }
 
-func statusJSON(all []outbox.BackendStatus) []backendJSON {
+func statusJSON(all []outbox.BackendStatus) statusDocument {
 	list := []backendJSON{}
 	for _, b := range all {
 		j := backendJSON{
@@ -179,7 +179,7 @@ func statusJSON(all []outbox.BackendStatus) []backendJSON {
 		}
 		list = append(list, j)
 	}
-	return list
+	return statusDocument{list}
 }
 
 // orNull is s, or null for an empty one.

@@ -65,7 +65,10 @@ func (w *watching) open(ctx context.Context, c *config.Config, pool *pgxpool.Poo
 		Listen: listen, User: c.Console.User, Password: c.Console.Password, Token: c.Console.Token,
 		Pool: pool, Metrics: w.metrics, Version: built().Outflow, Logger: w.log,
 		Running: func() bool { e := w.engine.Load(); return e != nil && e.Running() },
-		Status:  func(ctx context.Context) (any, error) { return statusDocument(ctx, pool) },
+		Status:  func(ctx context.Context) (any, error) { 
+			all, err := outbox.Status(ctx, pool)
+			return statusJSON(all), err
+		},
 	})
 	switch {
 	case err == nil:
@@ -77,15 +80,6 @@ func (w *watching) open(ctx context.Context, c *config.Config, pool *pgxpool.Poo
 	default:
 		return nil, err
 	}
-}
-
-// statusDocument is what status --json and the console show.
-func statusDocument(ctx context.Context, pool *pgxpool.Pool) (any, error) {
-	all, err := outbox.Status(ctx, pool)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"backends": statusJSON(all)}, nil
 }
 
 // run runs the engine until ctx ends, and watches it meanwhile. A console that fails is said, and the engine goes on.

@@ -94,16 +94,12 @@ func (p *patient) configured(name string) bool {
 const behindMost = time.Minute
 
 func judgeBackend(b outbox.BackendStatus, configured bool) []Finding {
-	worked := false
-	for _, l := range b.Lanes {
-		worked = worked || l.Owner != ""
-	}
 	switch {
 	case !configured:
 		return one(Warning, "put it back, or forget it: outflow apply --prune", "backend %s is not configured any more, and the log is kept for it", b.Name)
 	case b.Paused != "":
 		return one(Warning, "mend the reason, then: outflow resume "+b.Name, "backend %s is paused: %s", b.Name, b.Paused)
-	case b.Lag > behindMost && !worked:
+	case b.State() == outbox.StateWaiting && b.Lag > behindMost:
 		return one(Problem, "see that outflow run runs with this configuration, and that its queue is not paused", "backend %s is %s behind, and nobody works it", b.Name, b.Lag.Round(time.Second))
 	}
 	return nil
