@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/outflow-db/outflow/config"
 	"github.com/outflow-db/outflow/internal/doctor"
 )
 
@@ -23,22 +25,20 @@ fine, note, warning or problem.`,
 		Example:     "  outflow doctor\n  outflow doctor --json | jq '.findings[] | select(.level == \"problem\")'",
 		Annotations: exits(map[int]string{exitOK: "no problem, warnings perhaps", exitNotWell: "there are problems"}),
 		Args:        noArgs,
-		RunE:        func(cmd *cobra.Command, _ []string) error { return a.runDoctor(cmd.Context(), json) },
+		RunE: a.withConfig(func(ctx context.Context, c *config.Config, pool *pgxpool.Pool, _ []string) error {
+			return a.runDoctor(ctx, c, pool, json)
+		}),
 	}
 	cmd.Flags().BoolVar(&json, "json", false, "write JSON")
 	return cmd
 }
 
-func (a *app) runDoctor(ctx context.Context, json bool) error {
-	c, pool, err := a.ready(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
+func (a *app) runDoctor(ctx context.Context, c *config.Config, pool *pgxpool.Pool, json bool) error {
 	found := doctor.Examine(ctx, c.Jobs(pool, a.logger(c)))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	var err error
 	if json {
 		err = a.writeJSON(map[string]any{"findings": found})
 	} else {

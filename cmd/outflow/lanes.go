@@ -34,7 +34,9 @@ nobody holds the lane, and lease_seconds then as well.`,
   outflow lanes split search 4`,
 		Annotations: exits(map[int]string{exitOK: "listed", exitNotWell: "PostgreSQL refused a statement", exitUsage: "no such backend; or wrong flags, configuration or set-up"}),
 		Args:        func(*cobra.Command, []string) error { return nil },
-		RunE:        func(cmd *cobra.Command, args []string) error { return a.runLanes(cmd.Context(), json, args) },
+		RunE: a.withPool(func(ctx context.Context, pool *pgxpool.Pool, backends []string) error {
+			return a.showLanes(ctx, pool, json, backends)
+		}),
 	}
 	cmd.Flags().BoolVar(&json, "json", false, "write JSON")
 	cmd.AddCommand(a.splitLanes())
@@ -77,15 +79,6 @@ func laneRows(ctx context.Context, db outbox.DB, backends []string) ([]laneRow, 
 		}
 	}
 	return append([]laneRow{}, list...), nil
-}
-
-func (a *app) runLanes(ctx context.Context, json bool, backends []string) error {
-	_, pool, err := a.ready(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	return a.showLanes(ctx, pool, json, backends)
 }
 
 func (a *app) showLanes(ctx context.Context, pool *pgxpool.Pool, json bool, backends []string) error {
@@ -144,7 +137,13 @@ The output, also with --json, is that of outflow lanes BACKEND afterwards.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runSplit(cmd.Context(), o, args[0], args[1])
+			parts, err := strconv.Atoi(args[1])
+			if err != nil || parts < 2 || parts > 256 {
+				return usageError{fmt.Errorf("%q is no number of lanes: want 2 to 256", args[1])}
+			}
+			return a.withPool(func(ctx context.Context, pool *pgxpool.Pool, args []string) error {
+				return a.runSplit(ctx, pool, o, args[0], parts)
+			})(cmd, args)
 		},
 	}
 	cmd.Flags().IntVar(&o.lane, "lane", -1, "split this `LANE`; needed when there are several")
@@ -153,16 +152,7 @@ The output, also with --json, is that of outflow lanes BACKEND afterwards.`,
 	return cmd
 }
 
-func (a *app) runSplit(ctx context.Context, o splitOptions, backend, number string) error {
-	parts, err := strconv.Atoi(number)
-	if err != nil || parts < 2 || parts > 256 {
-		return usageError{fmt.Errorf("%q is no number of lanes: want 2 to 256", number)}
-	}
-	_, pool, err := a.ready(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
+func (a *app) runSplit(ctx context.Context, pool *pgxpool.Pool, o splitOptions, backend string, parts int) error {
 	list, err := laneRows(ctx, pool, []string{backend})
 	if err != nil {
 		return err

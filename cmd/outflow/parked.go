@@ -172,18 +172,6 @@ func (a *app) chosen(f *parkedFlags, fn func(context.Context, *pgxpool.Pool) err
 	}
 }
 
-// withPool is a verb's work on a database that is ready.
-func (a *app) withPool(fn func(context.Context, *pgxpool.Pool, []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		_, pool, err := a.ready(cmd.Context(), 0)
-		if err != nil {
-			return err
-		}
-		defer pool.Close()
-		return fn(cmd.Context(), pool, args)
-	}
-}
-
 func since(t time.Time) string { return span(max(0, time.Since(t))) }
 
 // orEmpty is list, or an empty one that JSON shows as such.

@@ -41,20 +41,15 @@ shown.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runParkedShow(cmd.Context(), outbox.ParkedFilter{Backend: args[0], Kind: args[1], Keys: args[2:]}, asJSON)
-		},
+		RunE: a.withConfig(func(ctx context.Context, c *config.Config, pool *pgxpool.Pool, args []string) error {
+			return a.runParkedShow(ctx, c, pool, outbox.ParkedFilter{Backend: args[0], Kind: args[1], Keys: args[2:]}, asJSON)
+		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
 }
 
-func (a *app) runParkedShow(ctx context.Context, f outbox.ParkedFilter, asJSON bool) error {
-	c, pool, err := a.ready(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
+func (a *app) runParkedShow(ctx context.Context, c *config.Config, pool *pgxpool.Pool, f outbox.ParkedFilter, asJSON bool) error {
 	records, err := outbox.ParkedRecords(ctx, pool, f, 100)
 	if err != nil {
 		return err

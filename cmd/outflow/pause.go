@@ -21,11 +21,9 @@ resumed. Other backends go on.`,
 		Example:     `  outflow pause search --reason "new disks until 5 pm"`,
 		Annotations: exits(map[int]string{exitOK: "they are paused", exitNotWell: "there is no such backend"}),
 		Args:        someBackends,
-		RunE: func(cmd *cobra.Command, names []string) error {
-			return a.onBackends(cmd.Context(), names, "paused", func(ctx context.Context, pool *pgxpool.Pool, name string) error {
-				return outbox.Pause(ctx, pool, name, "operator", reason)
-			})
-		},
+		RunE: a.onBackends("paused", func(ctx context.Context, pool *pgxpool.Pool, name string) error {
+			return outbox.Pause(ctx, pool, name, "operator", reason)
+		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "paused by an operator", "`TEXT` that status shows")
 	return cmd
@@ -40,34 +38,21 @@ they could not go on. If the reason is still there, they pause again.`,
 		Example:     "  outflow resume search",
 		Annotations: exits(map[int]string{exitOK: "they run, if a worker does", exitNotWell: "there is no such backend"}),
 		Args:        someBackends,
-		RunE: func(cmd *cobra.Command, names []string) error {
-			return a.onBackends(cmd.Context(), names, "resumed", func(ctx context.Context, pool *pgxpool.Pool, name string) error {
-				return outbox.Resume(ctx, pool, name)
-			})
-		},
+		RunE: a.onBackends("resumed", func(ctx context.Context, pool *pgxpool.Pool, name string) error {
+			return outbox.Resume(ctx, pool, name)
+		}),
 	}
 }
 
 // onBackends does something with each of the backends, and says so. It ends with the first that fails.
-func (a *app) onBackends(ctx context.Context, names []string, done string, do func(context.Context, *pgxpool.Pool, string) error) error {
-	_, pool, err := a.ready(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	for _, name := range names {
-		if err := do(ctx, pool, name); err != nil {
-			return err
+func (a *app) onBackends(done string, do func(context.Context, *pgxpool.Pool, string) error) func(*cobra.Command, []string) error {
+	return a.withPool(func(ctx context.Context, pool *pgxpool.Pool, names []string) error {
+		for _, name := range names {
+			if err := do(ctx, pool, name); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "%s %s\n", name, done)
 		}
-		fmt.Fprintf(a.out, "%s %s\n", name, done)
-	}
-	return nil
-}
-
-// someBackends asks for one argument at least.
-func someBackends(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return usageError{fmt.Errorf("which backend? See %s --help, and outflow status for their names", cmd.CommandPath())}
-	}
-	return nil
+		return nil
+	})
 }

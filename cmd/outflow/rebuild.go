@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,12 +43,7 @@ outflow wait, and waited_ms is null without --wait.`,
 			exitNotWell: "the time was over; the backend goes on by itself",
 			exitUsage:   "no such backend, or it does not project the kind; or wrong flags, configuration or set-up",
 		}),
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usageError{fmt.Errorf("which backend? See %s --help", cmd.CommandPath())}
-			}
-			return nil
-		},
+		Args: someBackends,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.runRebuild(cmd.Context(), o, args[0], args[1:])
 		},
@@ -144,11 +138,8 @@ func relog(ctx context.Context, pool *pgxpool.Pool, backend string, kinds []stri
 
 // awaitRebuild waits for the backend and shows what is left meanwhile.
 func (a *app) awaitRebuild(ctx context.Context, o rebuildOptions, pool *pgxpool.Pool, r rebuilt) error {
-	if o.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, errors.New("the time is over"))
-		defer cancel()
-	}
+	ctx, cancel := within(ctx, o.timeout)
+	defer cancel()
 	var left atomic.Int64
 	line := progress.Start(a.err, a.width, func() string {
 		return fmt.Sprintf("rebuilding %s  %s in the log", r.Backend, counted(left.Load(), "change"))

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
+
+	"github.com/outflow-db/outflow/config"
 )
 
 // help is the form of every help text.
@@ -108,6 +112,33 @@ func exits(own map[int]string) map[string]string {
 		}
 	}
 	return map[string]string{"exit": strings.Join(lines, "\n")}
+}
+
+// withPool is a verb's work on a database that is ready.
+func (a *app) withPool(fn func(context.Context, *pgxpool.Pool, []string) error) func(*cobra.Command, []string) error {
+	return a.withConfig(func(ctx context.Context, _ *config.Config, pool *pgxpool.Pool, args []string) error {
+		return fn(ctx, pool, args)
+	})
+}
+
+// withConfig is withPool for verbs that ask the configuration for more than the database.
+func (a *app) withConfig(fn func(context.Context, *config.Config, *pgxpool.Pool, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, pool, err := a.ready(cmd.Context(), 0)
+		if err != nil {
+			return err
+		}
+		defer pool.Close()
+		return fn(cmd.Context(), c, pool, args)
+	}
+}
+
+// someBackends asks for one argument at least.
+func someBackends(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usageError{fmt.Errorf("which backend? See %s --help, and outflow status for their names", cmd.CommandPath())}
+	}
+	return nil
 }
 
 // noArgs refuses arguments.

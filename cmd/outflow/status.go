@@ -30,7 +30,9 @@ worker that holds the lane, or null; with --watch one such value after the other
 		Example:     "  outflow status\n  outflow status --watch\n  outflow status --json | jq '.backends[] | select(.paused)'",
 		Annotations: exits(map[int]string{exitOK: "told, whatever it is", exitNotWell: "PostgreSQL refused a statement"}),
 		Args:        noArgs,
-		RunE:        func(cmd *cobra.Command, _ []string) error { return a.runStatus(cmd.Context(), json, watch) },
+		RunE: a.withPool(func(ctx context.Context, pool *pgxpool.Pool, _ []string) error {
+			return a.runStatus(ctx, pool, json, watch)
+		}),
 	}
 	cmd.Flags().BoolVar(&json, "json", false, "write JSON")
 	cmd.Flags().DurationVar(&watch, "watch", 0, "tell again every `TIME`, 2s if none is given, until interrupted")
@@ -38,12 +40,7 @@ worker that holds the lane, or null; with --watch one such value after the other
 	return cmd
 }
 
-func (a *app) runStatus(ctx context.Context, json bool, watch time.Duration) error {
-	_, pool, err := a.ready(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
+func (a *app) runStatus(ctx context.Context, pool *pgxpool.Pool, json bool, watch time.Duration) error {
 	if watch <= 0 {
 		return a.tellStatus(ctx, pool, json)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/outflow-db/outflow/outbox"
@@ -28,9 +29,11 @@ outflow load --json. Records that a backend parked count as applied.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runWait(cmd.Context(), timeout, args[0], args[1:])
-		},
+		RunE: a.withPool(func(ctx context.Context, pool *pgxpool.Pool, args []string) error {
+			ctx, cancel := within(ctx, timeout)
+			defer cancel()
+			return outbox.Wait(ctx, pool, args[0], args[1:]...)
+		}),
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this `TIME`, such as 30s; 0: never")
 	return cmd
@@ -38,16 +41,10 @@ outflow load --json. Records that a backend parked count as applied.`,
 
 var errTimeout = errors.New("the time is over")
 
-func (a *app) runWait(ctx context.Context, timeout time.Duration, token string, names []string) error {
-	_, pool, err := a.ready(ctx, 0)
-	if err != nil {
-		return err
+// within ends a context after a time, and says so; a time of zero is none.
+func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout <= 0 {
+		return context.WithCancel(ctx)
 	}
-	defer pool.Close()
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, timeout, errTimeout)
-		defer cancel()
-	}
-	return outbox.Wait(ctx, pool, token, names...)
+	return context.WithTimeoutCause(ctx, timeout, errTimeout)
 }

@@ -65,7 +65,7 @@ func (w *watching) open(ctx context.Context, c *config.Config, pool *pgxpool.Poo
 		Listen: listen, User: c.Console.User, Password: c.Console.Password, Token: c.Console.Token,
 		Pool: pool, Metrics: w.metrics, Version: built().Outflow, Logger: w.log,
 		Running: func() bool { e := w.engine.Load(); return e != nil && e.Running() },
-		Status:  func(ctx context.Context) (any, error) { 
+		Status: func(ctx context.Context) (any, error) {
 			all, err := outbox.Status(ctx, pool)
 			return statusJSON(all), err
 		},
