@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -173,16 +174,9 @@ func (p *planning) moved(k outbox.Kind, holder string) {
 		return
 	}
 	p.Problems = append(p.Problems, Trouble{
-		Kind: k.Name, Text: fmt.Sprintf("table %s feeds it in this database, but %s is configured", holder, orElse(k.Table, "no table")),
+		Kind: k.Name, Text: fmt.Sprintf("table %s feeds it in this database, but %s is configured", holder, cmp.Or(k.Table, "no table")),
 		Advice: "outflow apply --prune takes the watch off " + holder + " first",
 	})
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 // rest finds what is recorded and not configured.

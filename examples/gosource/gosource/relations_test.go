@@ -31,11 +31,8 @@ func TestContains(t *testing.T) {
 	want(t, files["p/b.go"], []string{"contains"}, "the file contains method p.T.B", "the file contains method p.missing.C")
 }
 
-// Calls, conversions and mentions are told apart, and names that mean something local mean nothing else.
-func TestUses(t *testing.T) {
-	t.Parallel()
-	files, _ := extract(t, map[string]string{
-		"p/a.go": `package p
+// mentions names, in all ways, what mentioned declares.
+const mentions = `package p
 
 func caller(f int, t *T) T {
 	f = one()               // a call of a function in another file
@@ -70,8 +67,9 @@ Loop:
 	_ = struct{ one int }{}
 	return *t
 }
-`,
-		"p/b.go": `package p
+`
+
+const mentioned = `package p
 type T struct { f func() int }
 func (*T) M() {}
 type MyInt int
@@ -86,8 +84,12 @@ func generic[X any](x X) {}
 func pair[X, Y any]() {}
 var global T
 var _ = global
-`,
-	}, Options{})
+`
+
+// Calls, conversions and mentions are told apart, and names that mean something local mean nothing else.
+func TestUses(t *testing.T) {
+	t.Parallel()
+	files, _ := extract(t, map[string]string{"p/a.go": mentions, "p/b.go": mentioned}, Options{})
 	c := "function p.caller "
 	want(t, files["p/a.go"], []string{"calls", "references"},
 		c+"calls function p.generic in p/b.go", c+"calls function p.one in p/b.go", c+"calls function p.other in p/b.go",

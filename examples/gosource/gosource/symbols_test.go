@@ -7,10 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Every form of declaration becomes a symbol with its signature, documentation and lines.
-func TestSymbols(t *testing.T) {
-	t.Parallel()
-	files, bad := extract(t, map[string]string{"go.mod": "module example.org/m\n", "p/p.go": `// Package p does.
+// declarations has every form of declaration.
+const declarations = `// Package p does.
 package p
 
 import "fmt"
@@ -69,41 +67,48 @@ func init() {}
 func _() {}
 
 var _, _ = 1, 2
-`}, Options{})
+`
+
+// declared are their symbols.
+var declared = []string{
+	"package example.org/m/p p 2-2 | package p | Package p does.",
+	"const example.org/m/p.A A 8-8 | const A, B = 1, 2 | both",
+	"const example.org/m/p.B B 8-8 | const A, B = 1, 2 | both",
+	"const example.org/m/p.C C 10-10 | const C int = 3 | C is alone.",
+	`var example.org/m/p.V V 14-16 | var V = map[string]int{ "a": 1, } | V is a variable.`,
+	"type example.org/m/p.T T 19-29 | type T[K comparable, V any] struct | T is generic.",
+	"field example.org/m/p.T.F F 21-21 | F K | F is documented before,; and after",
+	"field example.org/m/p.T.G G 21-21 | G K | F is documented before,; and after",
+	"field example.org/m/p.T.Stringer Stringer 22-22 | fmt.Stringer",
+	"field example.org/m/p.T.U U 23-23 | *U",
+	"field example.org/m/p.T.Inner Inner 24-26 | Inner struct",
+	"field example.org/m/p.T.Inner.Deep Deep 25-25 | Deep []V",
+	"field example.org/m/p.T._ _ 27-27 | _ int",
+	"field example.org/m/p.T._ #1 _ 28-28 | _ int",
+	"method example.org/m/p.T.M M 32-34 | func (t *T[K, _]) M(k K) (v V, err error) | M is a method.",
+	"type example.org/m/p.U U 37-37 | type U struct",
+	"type example.org/m/p.I I 39-44 | type I interface | I is an interface.",
+	"method example.org/m/p.I.Do Do 42-42 | Do(a, b int) error | Do does.",
+	"type example.org/m/p.Alias Alias 45-45 | type Alias = U",
+	"method example.org/m/p.U.String String 48-48 | func (U) String() string",
+	"function example.org/m/p.Map Map 50-51 | func Map[A, B any](in []A, f func(A) B) []B",
+	"function example.org/m/p.init init 53-53 | func init()",
+	"function example.org/m/p.init #1 init 55-55 | func init()",
+	"function example.org/m/p._ _ 57-57 | func _()",
+	"var example.org/m/p._ _ 59-59 | var _, _ = 1, 2",
+	"var example.org/m/p._ #1 _ 59-59 | var _, _ = 1, 2",
+}
+
+// Every form of declaration becomes a symbol with its signature, documentation and lines.
+func TestSymbols(t *testing.T) {
+	t.Parallel()
+	files, bad := extract(t, map[string]string{"go.mod": "module example.org/m\n", "p/p.go": declarations}, Options{})
 	if len(bad) > 0 {
 		t.Fatal(bad)
 	}
-	p := "example.org/m/p."
-	want := []string{
-		"package example.org/m/p p 2-2 | package p | Package p does.",
-		"const " + p + "A A 8-8 | const A, B = 1, 2 | both",
-		"const " + p + "B B 8-8 | const A, B = 1, 2 | both",
-		"const " + p + "C C 10-10 | const C int = 3 | C is alone.",
-		`var ` + p + `V V 14-16 | var V = map[string]int{ "a": 1, } | V is a variable.`,
-		"type " + p + "T T 19-29 | type T[K comparable, V any] struct | T is generic.",
-		"field " + p + "T.F F 21-21 | F K | F is documented before,; and after",
-		"field " + p + "T.G G 21-21 | G K | F is documented before,; and after",
-		"field " + p + "T.Stringer Stringer 22-22 | fmt.Stringer",
-		"field " + p + "T.U U 23-23 | *U",
-		"field " + p + "T.Inner Inner 24-26 | Inner struct",
-		"field " + p + "T.Inner.Deep Deep 25-25 | Deep []V",
-		"field " + p + "T._ _ 27-27 | _ int",
-		"field " + p + "T._ #1 _ 28-28 | _ int",
-		"method " + p + "T.M M 32-34 | func (t *T[K, _]) M(k K) (v V, err error) | M is a method.",
-		"type " + p + "U U 37-37 | type U struct",
-		"type " + p + "I I 39-44 | type I interface | I is an interface.",
-		"method " + p + "I.Do Do 42-42 | Do(a, b int) error | Do does.",
-		"type " + p + "Alias Alias 45-45 | type Alias = U",
-		"method " + p + "U.String String 48-48 | func (U) String() string",
-		"function " + p + "Map Map 50-51 | func Map[A, B any](in []A, f func(A) B) []B",
-		"function " + p + "init init 53-53 | func init()",
-		"function " + p + "init #1 init 55-55 | func init()",
-		"function " + p + "_ _ 57-57 | func _()",
-		"var " + p + "_ _ 59-59 | var _, _ = 1, 2",
-		"var " + p + "_ #1 _ 59-59 | var _, _ = 1, 2",
-	}
+	const p = "example.org/m/p."
 	f := files["p/p.go"]
-	if diff := cmp.Diff(want, symbols(f)); diff != "" {
+	if diff := cmp.Diff(declared, symbols(f)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if f.Language != "go" || f.Repository != "r" || f.Lines != 59 || f.Content != nil {
