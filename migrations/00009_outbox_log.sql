@@ -5,6 +5,13 @@ create schema outbox;
 comment on schema outbox is 'Outflow: the log of changes and what reads it';
 grant usage on schema outbox to public;
 
+-- A default, because it costs next to nothing where the setting is not used: no trigger has to name the column.
+create function outbox.headers() returns jsonb
+language sql stable as $$
+  select nullif(pg_catalog.current_setting('outbox.headers', true), '')::pg_catalog.jsonb operator(pg_catalog.-) 'all'::pg_catalog.text
+$$;
+comment on function outbox.headers() is 'what the transaction says about its changes by: set local outbox.headers = a JSON object; null: nothing';
+
 -- Rows say which keys a transaction changed, not what they became. Readers come in (tx, id) order. No CHECK: it would be
 -- parsed anew by every statement that logs, at an eighth of all that a watch costs.
 create table outbox.log (
@@ -16,15 +23,25 @@ create table outbox.log (
   cause_from xid8,
   cause_to   xid8,
   at      timestamptz not null default clock_timestamp(),
-  headers jsonb,
+  headers jsonb default outbox.headers(),
   primary key (tx, id)
 ) with (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_vacuum_scale_factor = 0.05);
 comment on table  outbox.log is 'changes: one row per statement, up to 500 keys each';
 comment on column outbox.log.tx is 'the transaction that wrote the row';
 comment on column outbox.log.keys is 'keys of the kind; empty with headers {"all":true}: every key of the kind';
 comment on column outbox.log.backend is 'only for this backend; null: for all';
+comment on column outbox.log.headers is 'what the transaction set as outbox.headers, such as the trace it belongs to; {"all":true}: every key of the kind';
 comment on column outbox.log.cause_from is 'the first and the last transaction whose changes led to this row, when it was not its own';
 create index log_cause on outbox.log (cause_to) where cause_to is not null;
+
+-- Lists of keys are compressed by LZ4 where this PostgreSQL has it, which costs less.
+do $$
+begin
+  if current_setting('server_version_num')::int >= 140000
+     and exists (select from pg_settings where name = 'default_toast_compression' and 'lz4' = any (enumvals)) then
+    execute 'alter table outbox.log alter column keys set compression lz4';
+  end if;
+end $$;
 
 create table outbox.backends (
   name      text primary key check (name ~ '^[a-z0-9]+([_-][a-z0-9]+)*$' and octet_length(name) <= 63),
@@ -204,8 +221,9 @@ language sql immutable as $$
 $$;
 comment on function outbox.handled(xid8, bigint, outbox.lanes) is 'the lane has applied this row of the log';
 
+-- Who waits for a token need not be able to read the log.
 create function outbox.reached(token xid8, backend text) returns boolean
-language sql volatile as $$
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   select pg_visible_in_snapshot($1, pg_current_snapshot())
      and not exists (select from outbox.log g, outbox.lanes l
                       where g.tx = $1 and l.backend = $2

@@ -35,7 +35,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   -- A truncated tree of partitions fires for each of them; one row says it all.
   insert into outbox.log (kind, keys, headers)
-  select log_all.kind, '{}', '{"all":true}'
+  select log_all.kind, '{}', coalesce(outbox.headers(), '{}') || '{"all":true}'
    where not exists (select from outbox.log l
                       where l.tx = pg_current_xact_id() and l.kind = log_all.kind
                         and l.backend is null and l.headers @> '{"all":true}');
@@ -71,7 +71,6 @@ create function outbox.changed(kind text, keys text[], headers jsonb default nul
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   n int;
-  bad text;
 begin
   if not exists (select from outbox.kinds k where k.kind = changed.kind) then
     raise exception 'outbox.changed: unknown kind %', coalesce(quote_literal(changed.kind), 'null')
@@ -85,7 +84,7 @@ begin
     where u.key is null or octet_length(u.key) not between 1 and 2000;
   with logged as (
     insert into outbox.log (kind, keys, headers)
-    select changed.kind, array_agg(s.key), changed.headers
+    select changed.kind, array_agg(s.key), nullif(coalesce(outbox.headers(), '{}') || coalesce(changed.headers, '{}'), '{}')
       from (select d.key, (row_number() over () - 1) / 500 as part
               from (select distinct u.key collate "C" as key from unnest(changed.keys) u(key)) d) s
      group by s.part
@@ -198,6 +197,21 @@ create function outbox.undepend(kind text, dependant text) returns void
 language sql as $$ delete from outbox.dependants d where d.kind = $1 and d.dependant = $2 $$;
 comment on function outbox.undepend(text, text) is 'undoes outbox.depend';
 
+-- Asking instead of doing: a worker may see that all is as configured without the right to change it.
+create function outbox.is_kind(kind text, list_query text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select exists (select from outbox.kinds k
+                  where k.kind = $1 and k.records = ($2 is null)
+                    and k.list = coalesce(regexp_replace($2, '[;\s]+$', ''), format('select r.key from outbox.records r where r.kind = %L', $1)))
+$$;
+comment on function outbox.is_kind(text, text) is 'outbox.kind with these arguments would change nothing';
+
+create function outbox.depends(kind text, dependant text, query text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select exists (select from outbox.dependants d where d.kind = $1 and d.dependant = $2 and d.query = regexp_replace($3, '[;\s]+$', ''))
+$$;
+comment on function outbox.depends(text, text, text) is 'outbox.depend with these arguments would change nothing';
+
 -- Records of those who have no tables of their own ----------------------------------------------------------
 
 create table outbox.records (
@@ -277,7 +291,7 @@ revoke execute on function outbox.wake(), outbox.log_all(text), outbox.kind(text
 -- +goose StatementBegin
 grant execute on function outbox.add_backend(text, text, int), outbox.rebase() to public;
 drop table outbox.records, outbox.dependants, outbox.kinds;
-drop function outbox.log_records(), outbox.undepend(text, text), outbox.depend(text, text, text), outbox.drop_kind(text),
+drop function outbox.depends(text, text, text), outbox.is_kind(text, text), outbox.log_records(), outbox.undepend(text, text), outbox.depend(text, text, text), outbox.drop_kind(text),
   outbox.kind(text, text), outbox.check_query(text, boolean), outbox.token(), outbox.changed_all(text),
   outbox.changed(text, text[], jsonb), outbox.refuse_key(text, text), outbox.check_kind(text), outbox.log_all(text), outbox.wake();
 -- +goose StatementEnd

@@ -39,10 +39,10 @@ comment on column ast.symbols.line_start is 'counted from 1; 0: not known';
 create index symbols_file on ast.symbols (file_id);
 
 -- Both ends are ids of files or symbols. A relation belongs to its source. Its target may be absent: the file
--- is not loaded, or not yet.
+-- is not loaded, or not yet. A column of a key is bounded, as that spares a watch the test of each key's length.
 create table ast.relations (
   source uuid not null,
-  type   text not null,
+  type   varchar(63) not null,
   target uuid not null,
   primary key (source, type, target)
 );
@@ -51,7 +51,7 @@ comment on column ast.relations.type is 'contains, calls, references, imports, e
 
 create table ast.embeddings (
   symbol_id  uuid not null,
-  model      text not null,
+  model      varchar(200) not null,
   dimensions int not null check (dimensions = cardinality(vector)),
   vector     real[] not null,
   primary key (symbol_id, model)
