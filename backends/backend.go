@@ -57,6 +57,9 @@ type Features struct {
 	Recomputed bool
 	// MaxRecords and MaxBytes bound one Write. Zero means the engine's own bounds.
 	MaxRecords, MaxBytes int
+	// MaxKey is the longest key in bytes. A record with a longer one is answered Failed, with class Rejected. Zero
+	// means that every key is taken.
+	MaxKey int
 	// Concurrency is how many Writes of one lane may be under way at once. Zero means 2.
 	Concurrency int
 }
@@ -65,8 +68,22 @@ type Features struct {
 type Column struct {
 	Name string // as the projection's query names it
 	OID  uint32 // PostgreSQL's type oid; for types of extensions it differs between databases
-	Type string // format_type's text, such as "real[]" or "timestamp with time zone"
+	Type string // format_type's text, such as "real[]", "character varying(9)" or the name of a domain
+	Base string // the same for the type under a domain, without length or precision
+	Form Form   // of the type under a domain, and for an array that of its elements
 }
+
+// Form is the sort of a type: pg_type.typtype.
+type Form string
+
+// The forms of types.
+const (
+	FormBase       Form = "b"
+	FormComposite  Form = "c"
+	FormEnum       Form = "e"
+	FormMultirange Form = "m"
+	FormRange      Form = "r"
+)
 
 // Target is where in a backend a kind goes: an index, a collection, a tag, a table.
 type Target struct {
@@ -74,6 +91,12 @@ type Target struct {
 	Name     string         // the name in the store
 	Columns  []Column       // what the projection yields besides the key, in its order
 	Settings map[string]any // the projection's settings for this type of backend, as configured
+
+	// Generation counts the rebuilds of the target, from 1; 0 means 1. It is always 1 for a backend that is no
+	// Rebuilder. Each generation has data of its own.
+	Generation int
+	// Building: this generation is being filled, beside the one that readers see.
+	Building bool
 }
 
 // Layout is the form in which a backend wants the records of a target.

@@ -1,7 +1,10 @@
 package backendtest
 
 import (
+	"slices"
 	"strings"
+
+	"github.com/outflow-db/outflow/backends"
 )
 
 // unusualKeys are keys that differ from each other, however alike they look, and that quoting, trimming,
@@ -20,10 +23,13 @@ func unusualKeys() []string {
 	}
 }
 
-// Keys that look alike stay apart; each is found, replaced and deleted by itself.
+// Keys that look alike stay apart; each is found, replaced and deleted by itself. Those that are too long for the
+// store are refused one by one, and deleting them is nothing.
 func testKeys(tb test, s Suite) {
 	x := newBench(tb, s)
-	keys := unusualKeys()
+	keys, long := x.split(unusualKeys())
+	x.refuses(x.state(7, 1, append(keys[:3:3], long...)...), long)
+	x.write(gone(7, long...))
 	x.write(x.state(7, 1, keys...))
 	x.check()
 	var some, others []string
@@ -37,4 +43,36 @@ func testKeys(tb test, s Suite) {
 	x.write(gone(8, some...))
 	x.write(x.state(9, 2, others...))
 	x.check(some...)
+}
+
+// split divides keys into those that the store takes and those that are too long for it.
+func (x *bench) split(keys []string) (fit, long []string) {
+	most := x.backend.Features().MaxKey
+	for _, key := range keys {
+		if most > 0 && len(key) > most {
+			long = append(long, key)
+		} else {
+			fit = append(fit, key)
+		}
+	}
+	return fit, long
+}
+
+// refuses wants the records of the long keys refused for good, and all others applied.
+func (x *bench) refuses(records []backends.Record, long []string) {
+	x.Helper()
+	for i, r := range x.try(records) {
+		key := records[i].Key
+		switch refused := slices.Contains(long, key); {
+		case !refused && r.Outcome != backends.Applied:
+			x.Errorf("key %q beside longer ones: %s, want applied", key, describe(r))
+		case refused && (r.Outcome != backends.Failed || r.Err == nil):
+			x.Errorf("key of %d bytes: %s, want failed", len(key), describe(r))
+		case refused:
+			checkError(x, r.Err, backends.Rejected)
+			if r.Err.Key != key {
+				x.Errorf("the error tells another key: %v", r.Err)
+			}
+		}
+	}
 }

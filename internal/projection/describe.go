@@ -95,7 +95,10 @@ type complaint struct {
 	err  *pgconn.PgError
 }
 
+// Error says it with PostgreSQL's code.
 func (c *complaint) Error() string { return c.said + " (SQLSTATE " + c.err.Code + ")" }
+
+// Unwrap is PostgreSQL's error.
 func (c *complaint) Unwrap() error { return c.err }
 
 func transient(code string) bool {
@@ -128,9 +131,8 @@ var steady = []string{
 
 type described struct {
 	backends.Column
-	Base  string // the type's own name, for a domain that of its base
-	IsKey bool
-	Enum  bool
+	TypeName string // the type's own name, for a domain that of its base
+	IsKey    bool
 }
 
 const columnsSQL = `
@@ -141,9 +143,10 @@ with recursive base(oid, of) as (
   select b.oid, t.typbasetype from base b join pg_type t on t.oid = b.of where t.typtype = 'd'
 )
 select a.attname::text as name, a.atttypid as oid, format_type(a.atttypid, a.atttypmod) as type,
-       t.typname::text as base,
-       a.attname = 'key' as is_key, t.typtype = 'e' as enum
+       format_type(b.of, -1) as base, coalesce(e.typtype, t.typtype)::text as form,
+       t.typname::text as type_name, a.attname = 'key' as is_key
   from pg_attribute a join base b on b.oid = a.atttypid join pg_type t on t.oid = b.of and t.typtype <> 'd'
+  left join pg_type e on t.typcategory = 'A' and e.oid = t.typelem
  where a.attrelid = 'pg_temp.` + viewName + `'::regclass and a.attnum > 0
  order by a.attnum`
 
@@ -168,7 +171,7 @@ func split(all []described) ([]backends.Column, error) {
 		switch {
 		case c.IsKey:
 			hasKey = true
-			if !c.Enum && !slices.Contains(steady, c.Base) {
+			if c.Form != backends.FormEnum && !slices.Contains(steady, c.TypeName) {
 				errs = append(errs, fmt.Errorf("column key is of type %s, whose text depends on settings: cast it to text in the query", c.Type))
 			}
 		case c.Name == "?column?":

@@ -43,7 +43,8 @@ func TestDescribeTellsColumnsAndTables(t *testing.T) {
 		columns[i].OID = 0
 	}
 	want := []backends.Column{
-		{Name: "v", Type: "real[]"}, {Name: `od"d`, Type: "numeric(10,2)"}, {Name: "c", Type: "text"}, {Name: "n", Type: "bigint"},
+		{Name: "v", Type: "real[]", Base: "real[]", Form: "b"}, {Name: `od"d`, Type: "numeric(10,2)", Base: "numeric", Form: "b"},
+		{Name: "c", Type: "text", Base: "text", Form: "b"}, {Name: "n", Type: "bigint", Base: "bigint", Form: "b"},
 	}
 	if d := cmp.Diff(want, columns); d != "" {
 		t.Error(d)
@@ -54,6 +55,33 @@ func TestDescribeTellsColumnsAndTables(t *testing.T) {
 	var left int
 	if err := pool.QueryRow(t.Context(), "select count(*) from pg_class where relname = 'outflow_projection'").Scan(&left); err != nil || left != 0 {
 		t.Errorf("%d views left behind, %v", left, err)
+	}
+}
+
+// A domain tells the type under it, an array the form of its elements.
+func TestDescribeTellsTypesOfUsers(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Empty(t)
+	exec(t, pool, `
+		create type mood as enum ('sad');
+		create type pair as (a int, b text);
+		create domain short as varchar(9);
+		create domain shorter as short;
+		create table a (id bigint primary key, m mood, ms mood[], p pair, ps pair[], s shorter, r int4range)`)
+	columns, _, err := projection.Describe(t.Context(), pool, "select id as key, m, ms, p, ps, s, r from a where id::text = any($1)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range columns {
+		columns[i].OID = 0
+	}
+	want := []backends.Column{
+		{Name: "m", Type: "mood", Base: "mood", Form: backends.FormEnum}, {Name: "ms", Type: "mood[]", Base: "mood[]", Form: backends.FormEnum},
+		{Name: "p", Type: "pair", Base: "pair", Form: backends.FormComposite}, {Name: "ps", Type: "pair[]", Base: "pair[]", Form: backends.FormComposite},
+		{Name: "s", Type: "shorter", Base: "character varying", Form: backends.FormBase}, {Name: "r", Type: "int4range", Base: "int4range", Form: backends.FormRange},
+	}
+	if d := cmp.Diff(want, columns); d != "" {
+		t.Error(d)
 	}
 }
 

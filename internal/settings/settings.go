@@ -170,3 +170,11 @@ func (r *Reader) Map(name string, read func(*Reader)) {
 	read(in)
 	in.unknown()
 }
+
+// Bool reads true or false.
+func (r *Reader) Bool(name string, def bool) bool { return value(r, name, def, "true or false") }
+
+// Values reads a map as it is, for a caller that passes it on; nil when there is none.
+func (r *Reader) Values(name string) map[string]any {
+	return value(r, name, map[string]any(nil), "a map")
+}
