@@ -1,0 +1,97 @@
+package elasticsearch
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
+
+	"github.com/outflow-db/outflow/backends"
+)
+
+// Type is the name under which this package registers.
+const Type = "elasticsearch"
+
+func init() {
+	backends.Register(Type, func(_ context.Context, cfg backends.Config) (backends.Backend, error) { return open(cfg) })
+}
+
+// The bounds of one Write.
+const (
+	maxRecords = 5000
+	maxBytes   = mostBytes
+)
+
+// backend is safe for concurrent use.
+type backend struct {
+	name      string
+	prefix    string
+	requests  int
+	transport *elastictransport.Client
+	idle      func() // closes connections that are not in use
+	pace      *pace
+	log       *slog.Logger
+
+	mu      sync.Mutex
+	indices []string // that were prepared, for Health
+}
+
+// open reads the settings; see options. It does not connect.
+func open(cfg backends.Config) (*backend, error) {
+	o, err := readOptions(cfg.Settings)
+	b := &backend{name: cfg.Name, prefix: o.prefix, requests: o.requests, pace: newPace(), log: cfg.Logger}
+	if err != nil {
+		return nil, b.fail("open", backends.Rejected, err)
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	if b.transport, b.idle, err = o.transport(); err != nil {
+		return nil, b.fail("open", backends.Rejected, err)
+	}
+	return b, nil
+}
+
+// Features: external versions guard writes and, for as long as gc_deletes, deletes.
+func (b *backend) Features() backends.Features {
+	return backends.Features{
+		Guarded: true, Tombstones: true,
+		MaxRecords: maxRecords, MaxBytes: maxBytes, MaxKey: maxID, Concurrency: b.requests,
+	}
+}
+
+// Layout wants everything in the document.
+func (b *backend) Layout(t backends.Target) (backends.Layout, error) {
+	if _, err := b.model(t); err != nil {
+		return backends.Layout{}, err
+	}
+	return backends.DocLayout(t), nil
+}
+
+// Close closes the connections that are not in use.
+func (b *backend) Close() error {
+	err := b.transport.Close(context.Background())
+	b.idle()
+	return err
+}
+
+// remember notes an index that Health looks at.
+func (b *backend) remember(index string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !slices.Contains(b.indices, index) {
+		b.indices = append(b.indices, index)
+	}
+}
+
+func (b *backend) fail(op string, class backends.Class, err error) *backends.Error {
+	return &backends.Error{Op: op, Backend: b.name, Class: class, Err: err}
+}
+
+func (b *backend) failFor(op string, t backends.Target, class backends.Class, err error) *backends.Error {
+	e := b.fail(op, class, err)
+	e.Kind = t.Kind
+	return e
+}
