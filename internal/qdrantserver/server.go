@@ -9,10 +9,12 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 )
 
 // Version is the Qdrant that the stand-in says it is.
@@ -70,7 +72,10 @@ func (s *Server) Restart() error {
 	}
 	s.address = l.Addr().String()
 	s.conns = map[string]net.Conn{}
-	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(math.MaxInt), grpc.UnaryInterceptor(s.intercept)}
+	options := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(math.MaxInt), grpc.UnaryInterceptor(s.intercept),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Millisecond, PermitWithoutStream: true}), // the server minds no pings
+	}
 	if s.options.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(s.options.TLS)))
 	}

@@ -1,4 +1,4 @@
-// Package qdranttest gives tests a Qdrant: one in-process stand-in per test binary (package qdrantserver), or a real
+// Package qdranttest gives tests a Qdrant: one stand-in per test binary (package qdrantserver), or a real
 // server that is named.
 //
 //	b := open(qdranttest.Open(t), qdranttest.Prefix(t))
@@ -29,14 +29,15 @@ import (
 	"github.com/outflow-db/outflow/internal/qdrantserver"
 )
 
-// shared is the stand-in of this test binary.
+// shared is the stand-in of those tests of this binary that are running.
 var shared struct {
 	sync.Mutex
 	server *qdrantserver.Server
-	err    error
+	users  int
 }
 
-// Open is the host:port of a server that tests share: use names that begin with a Prefix.
+// Open is the host:port of a server that tests share: use names that begin with a Prefix. It is there until the test
+// ends.
 func Open(tb testing.TB) string {
 	tb.Helper()
 	if address := os.Getenv("OUTFLOW_TEST_QDRANT"); address != "" {
@@ -44,13 +45,25 @@ func Open(tb testing.TB) string {
 	}
 	shared.Lock()
 	defer shared.Unlock()
-	if shared.server == nil && shared.err == nil {
-		shared.server, shared.err = qdrantserver.Start(qdrantserver.Options{})
+	if shared.users == 0 {
+		s, err := qdrantserver.Start(qdrantserver.Options{})
+		if err != nil {
+			tb.Fatalf("starting the stand-in: %v", err)
+		}
+		shared.server = s
 	}
-	if shared.err != nil {
-		tb.Fatalf("starting the stand-in: %v", shared.err)
-	}
+	shared.users++
+	tb.Cleanup(leave)
 	return shared.server.Address()
+}
+
+// leave stops the server when nobody uses it any more.
+func leave() {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.users--; shared.users == 0 {
+		shared.server.Stop()
+	}
 }
 
 // APIKey is the key that the server of Open wants; empty: none.
@@ -70,16 +83,6 @@ func Server(tb testing.TB, options qdrantserver.Options) *qdrantserver.Server {
 	}
 	tb.Cleanup(s.Stop)
 	return s
-}
-
-// Shutdown stops the shared stand-in, if there is one. TestMain calls it when all tests are done.
-func Shutdown() {
-	shared.Lock()
-	defer shared.Unlock()
-	if shared.server != nil {
-		shared.server.Stop()
-	}
-	shared.server, shared.err = nil, nil
 }
 
 // Client is a connection to a server, closed at the end of the test.

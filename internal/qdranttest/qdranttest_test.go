@@ -1,7 +1,6 @@
 package qdranttest_test
 
 import (
-	"os"
 	"testing"
 
 	pb "github.com/qdrant/go-client/qdrant"
@@ -11,14 +10,7 @@ import (
 	"github.com/outflow-db/outflow/internal/qdranttest"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	qdranttest.Shutdown()
-	if code == 0 && goleak.Find() != nil {
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // What a test makes under its prefix is gone after it, and nothing else.
 func TestPrefix(t *testing.T) {

@@ -76,6 +76,9 @@ func describe(v any) string {
 	}
 }
 
+// Has says whether a setting is given at all, for one whose absence means something.
+func (r *Reader) Has(name string) bool { return r.values[name] != nil }
+
 // String reads a text.
 func (r *Reader) String(name, def string) string { return value(r, name, def, "a text") }
 

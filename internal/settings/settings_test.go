@@ -72,3 +72,14 @@ func TestProblems(t *testing.T) {
 		t.Errorf("a value is told:\n%v", err)
 	}
 }
+
+// A setting is given or it is not; null is not.
+func TestHas(t *testing.T) {
+	t.Parallel()
+	r := settings.New(map[string]any{"zero": 0, "empty": map[string]any{}, "null": nil})
+	for name, want := range map[string]bool{"zero": true, "empty": true, "null": false, "none": false} {
+		if got := r.Has(name); got != want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
