@@ -11,7 +11,7 @@ VERSION ?= 17
 GOAL    := 90
 
 # What coverage counts: all packages but tools of tests, and main programs that measure or show.
-EXCLUDED := /internal/pgtest$$|/internal/producers$$|/backends/backendtest$$|/integration|/bench|/examples/[^/]+$$
+EXCLUDED := /internal/pgtest$$|/internal/nebulatest$$|/internal/producers$$|/backends/backendtest$$|/integration|/bench|/examples/[^/]+$$
 COVERED   = $(shell $(GO) list ./... | grep -Ev '$(EXCLUDED)' | paste -sd, -)
 
 LINT_VERSION = $(shell awk '$$1 == "github.com/golangci/golangci-lint/v2" { print $$2 }' tools/go.mod)
