@@ -76,7 +76,6 @@ func distrust(message string) string {
 		{"x509:", "give the authority that signed the server's certificate as tls.ca, and a name that the certificate has in addresses"},
 		{"first record does not look like a TLS handshake", "the server does not speak TLS: take the setting tls away, or switch TLS on there"},
 		{"remote error: tls:", "the server refuses this client: look at tls.certificate and tls.key"},
-		{"error reading server preface: EOF", ""},
 	} {
 		if strings.Contains(message, c[0]) {
 			return c[1]

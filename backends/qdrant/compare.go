@@ -63,19 +63,28 @@ func (c *comparison) alias(s state, building []string) {
 const there = "there"
 
 func (c *comparison) config(want, have map[string]string) {
-	missing := ""
 	for _, path := range slices.Sorted(maps.Keys(want)) {
 		from, to := have[path], want[path]
+		part := partOf(want, path)
 		switch {
 		case from == to, from == "" && strings.HasSuffix(path, ".datatype") && to == pb.Datatype_Float32.String():
-		case missing != "" && strings.HasPrefix(path, missing): // told with the whole
+		case part != "" && have[part] == "": // told with the whole
 		case to == there:
-			missing = path + "."
 			c.note(wholeKind(path), path, "", there)
 		default:
 			c.note(kindOf(path), path, from, to)
 		}
 	}
+}
+
+// partOf is the part that a path is in; empty: none. Names may have dots in them, so it is the longest that fits.
+func partOf(want map[string]string, path string) string {
+	for i := strings.LastIndexByte(path, '.'); i > 0; i = strings.LastIndexByte(path[:i], '.') {
+		if want[path[:i]] == there && want[path] != there {
+			return path[:i]
+		}
+	}
+	return ""
 }
 
 // wholeKind is what becomes of a part that is missing: indexes of the payload can be made at any time.

@@ -180,18 +180,18 @@ func (r modelReader) section(name string, read func(name, place string, values m
 	}
 }
 
-// readVectors reads the dense vectors. Without the setting every column that can be one is one.
+// readVectors reads the dense vectors. Without the setting every column that looks like one is one.
 func (r modelReader) readVectors() {
-	if !r.Has("vectors") {
-		r.Values("vectors")
-		for _, name := range slices.Sorted(maps.Keys(r.columns)) {
-			if vectorTypes[base(r.columns[name])] != nil && strings.Count(r.columns[name].Type, "[]") < 2 && base(r.columns[name]) != "double precision[]" {
-				r.readVector(name, "vectors."+name, nil)
-			}
-		}
+	if r.Has("vectors") {
+		r.section("vectors", r.readVector)
 		return
 	}
-	r.section("vectors", r.readVector)
+	r.Values("vectors") // none, and known
+	for _, name := range slices.Sorted(maps.Keys(r.columns)) {
+		if t := base(r.columns[name]); t == "real[]" || t == "vector" || t == "halfvec" {
+			r.readVector(name, "vectors."+name, nil)
+		}
+	}
 }
 
 func (r modelReader) readVector(name, place string, values map[string]any) {
