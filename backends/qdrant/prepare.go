@@ -22,12 +22,12 @@ func (b *backend) Prepare(ctx context.Context, targets []backends.Target) error 
 		return err
 	}
 	var errs []error
-	for i, m := range models {
-		if err := b.prepare(ctx, m, building(models)); err != nil {
-			errs = append(errs, b.classifyFor("prepare", targets[i], err))
+	for i, t := range targets {
+		if err := b.prepare(ctx, models[i], building(models)); err != nil {
+			errs = append(errs, b.classifyFor("prepare", t, err))
 			continue
 		}
-		b.remember(m.collection)
+		b.remember(models[i].collection)
 	}
 	if len(errs) == 1 {
 		return errs[0]
@@ -42,12 +42,12 @@ func (b *backend) Plan(ctx context.Context, targets []backends.Target) ([]backen
 		return nil, err
 	}
 	var changes []backends.Change
-	for i, m := range models {
-		s, err := b.look(ctx, m)
+	for i, t := range targets {
+		s, err := b.look(ctx, models[i])
 		if err != nil {
-			return nil, b.classifyFor("plan", targets[i], err)
+			return nil, b.classifyFor("plan", t, err)
 		}
-		changes = append(changes, m.compare(s, building(models))...)
+		changes = append(changes, models[i].compare(s, building(models))...)
 	}
 	return changes, nil
 }

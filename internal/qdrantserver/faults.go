@@ -1,6 +1,7 @@
 package qdrantserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"math"
@@ -34,10 +35,13 @@ const (
 type Fault struct {
 	Trouble Trouble
 	Method  string // the method, such as "Upsert"; empty: every one but HealthCheck
+	After   int    // how many calls pass first
 	Times   int    // how many calls it hits; 0: all until Heal
 	Err     error  // for Refuse: Exhausted, DiskFull, or any error with a gRPC status
 	// RetryAfter is told with Err, in whole seconds. Zero: it is not told.
 	RetryAfter time.Duration
+	// Seen, unless nil, is called when a call is hit: where it is applied at once, then, before its answer.
+	Seen func()
 }
 
 // Exhausted is the answer of a collection whose write rate is limited.
@@ -108,6 +112,10 @@ func (f *faults) next(method string) (Fault, <-chan struct{}, bool) {
 	f.calls[method]++
 	for _, fault := range f.list {
 		if fault.Times > 0 && (fault.Method == method || fault.Method == "" && method != "HealthCheck") {
+			if fault.After > 0 {
+				fault.After--
+				continue
+			}
 			fault.Times--
 			f.hit[fault.Trouble]++
 			return *fault, f.healed, true
@@ -131,27 +139,28 @@ func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerI
 	return s.trouble(ctx, req, fault, healed, apply)
 }
 
-func (s *Server) trouble(ctx context.Context, req any, f Fault, healed <-chan struct{}, apply grpc.UnaryHandler) (any, error) {
+func (s *Server) trouble(ctx context.Context, req any, f Fault, healed <-chan struct{}, apply grpc.UnaryHandler) (answer any, err error) {
+	if f.Trouble == CutAfter || f.Trouble == HoldAfter {
+		answer, err = apply(ctx, req)
+	}
+	if f.Seen != nil {
+		f.Seen()
+	}
 	switch f.Trouble {
 	case Refuse:
 		if f.RetryAfter > 0 {
 			_ = grpc.SetTrailer(ctx, metadata.Pairs("retry-after", strconv.Itoa(int(f.RetryAfter/time.Second)))) // it fails outside of a call only
 		}
 		return nil, f.Err
-	case CutBefore:
+	case CutBefore, CutAfter:
 		s.cutCaller(ctx)
-		return nil, errLeft
-	case CutAfter:
-		answer, err := apply(ctx, req)
-		s.cutCaller(ctx)
-		return answer, err
+		return answer, cmp.Or(err, errLeft)
 	case Hold:
 		if !wait(ctx, healed) {
 			return nil, errLeft
 		}
 		return apply(ctx, req)
 	case HoldAfter:
-		answer, err := apply(ctx, req)
 		wait(ctx, healed)
 		return answer, err
 	default: // ApplyLate
