@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/vesoft-inc/nebula-go/v3/nebula"
@@ -55,6 +56,9 @@ func TypeOf(e ngql.Expr, t *Types) (string, error) {
 	case *ngql.Iterate:
 		return t.iterate(e)
 	}
+	if c, ok := e.(*ngql.Call); ok && slices.Contains(foreign, strings.ToLower(c.Name)) {
+		return "", graph.Failed("not interpreted by this server: %s()", c.Name)
+	}
 	inner := make([]string, 0, 2)
 	for _, c := range ngql.Children(e) {
 		it, err := TypeOf(c, t)
@@ -65,6 +69,9 @@ func TypeOf(e ngql.Expr, t *Types) (string, error) {
 	}
 	return t.compound(e, inner)
 }
+
+// foreign are functions that graphd knows and this package does not compute.
+var foreign = []string{"extract", "json_extract", "st_isvalid", "st_distance"}
 
 func typeName(v any) string {
 	if v == nil {

@@ -242,11 +242,23 @@ func (ch *change) sets(prop string) bool {
 	return false
 }
 
+// unknown tells a property that the schema does not have.
+func (ch *change) unknown(e ngql.Expr) bool {
+	switch e := e.(type) {
+	case *ngql.EndProp:
+		return ch.sc.Index(e.Prop) < 0
+	case *ngql.Attr:
+		_, label := e.X.(*ngql.Label)
+		return label && ch.sc.Index(e.Name) < 0
+	}
+	return false
+}
+
 // set works on the items from first to last; each sees what those before have made.
 func (ch *change) set(r *runner, row value.Map) error {
 	for _, it := range ch.Items {
 		i := ch.sc.Index(it.Prop)
-		if i < 0 {
+		if i < 0 || has(it.Value, ch.unknown) {
 			if ch.Edge {
 				return graph.Storage("Edge prop not found.")
 			}

@@ -46,7 +46,7 @@ var (
 	ErrBadParam   = Failed("Invalid param!")
 	ErrHasIndex   = Failed("Related index exists, please drop index first")
 	ErrHistory    = Failed("Schema exisited before!")
-	ErrUnsupport  = Failed("UnsupportedError!")
+	ErrUnsupport  = Failed("Unsupported!")
 	ErrNoIndex    = Failed("IndexNotFound: Index not existed!")
 	ErrNoSpace    = Failed("SpaceNotFound: Space not existed!")
 	ErrNoTag      = Failed("TagNotFound: Tag not existed!")

@@ -33,11 +33,11 @@ func (p *parser) match() Stmt {
 func (p *parser) matchNode() MatchNode {
 	var n MatchNode
 	p.expect("(")
-	if p.is("{") {
-		panic(&UnsupportedError{What: "properties of a node without a tag"})
-	}
 	if p.isName() {
 		n.Alias = p.name()
+	}
+	if p.is("{") {
+		panic(&UnsupportedError{What: "properties of a node without a tag"})
 	}
 	for p.accept(":") {
 		n.Tags = append(n.Tags, p.name())
