@@ -23,6 +23,7 @@ type model struct {
 	kind     string
 	building bool
 	ids      ids
+	resend   bool     // vectors with every change
 	payload  []string // columns
 	raw      []string // columns
 	dense    []dense
@@ -53,7 +54,7 @@ type modelReader struct {
 	columns map[string]backends.Column
 }
 
-// model reads the target's settings: vectors, sparse, indexes, id, and those that are the server's own.
+// model reads the target's settings: vectors, sparse, indexes, id, resend_vectors, and those that are the server's own.
 func (b *backend) model(t backends.Target) (*model, error) {
 	n, err := b.names(t)
 	if err != nil {
@@ -77,6 +78,7 @@ func (b *backend) model(t backends.Target) (*model, error) {
 	}
 	r.readIndexes()
 	m.ids = newIDs(t.Kind, r.readID())
+	m.resend = r.Bool("resend_vectors", true)
 	if err := r.Err(); err != nil {
 		e := b.failFor("layout", t, backends.Rejected, err)
 		e.Advice = "mend the target's settings: see docs/qdrant.md"

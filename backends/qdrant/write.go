@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
 
@@ -18,6 +17,8 @@ type change struct {
 	size    int
 	id      *pb.PointId
 	point   *pb.PointStruct // nil: to be deleted
+	digest  string          // of the record
+	vectors string          // the digest of its vectors, where they are not resent
 }
 
 // Write sends requests one after the other, each as large as the pace allows, and asks after each which of its
@@ -80,7 +81,10 @@ func (b *backend) change(t backends.Target, m *model, r backends.Record) (change
 	if err != nil {
 		return refuse(err, "mend the value in the row or in the projection's query: the record is written again with its next change, or by a retry")
 	}
-	return change{version: r.Version, size: r.Size() + 256, id: id, point: point}, nil
+	return change{
+		version: r.Version, size: r.Size() + 256, id: id, point: point,
+		digest: r.Digest.String(), vectors: point.Payload[vectorsField].GetStringValue(),
+	}, nil
 }
 
 // point is a record as Qdrant takes it.
@@ -92,6 +96,9 @@ func (m *model) point(id *pb.PointId, r backends.Record) (*pb.PointStruct, error
 	payload[keyField] = pb.NewValueString(r.Key)
 	payload[versionField] = pb.NewValueInt(r.Version)
 	payload[digestField] = pb.NewValueString(r.Digest.String())
+	if !m.resend {
+		payload[vectorsField] = pb.NewValueString(vectorsDigest(r.Raw))
+	}
 	vectors := make(map[string]*pb.Vector, len(m.dense)+len(m.sparse))
 	for _, v := range m.dense {
 		if err := v.add(vectors, r.Raw); err != nil {
@@ -170,23 +177,17 @@ func sizeOfAll(changes []change) int {
 
 // send writes one request, and finds what is stale.
 func (b *backend) send(ctx context.Context, m *model, part []change, results []backends.Result) error {
-	if err := b.held(); err != nil {
-		return err
-	}
-	groups, began, size := grouped(part), time.Now(), sizeOfAll(part)
-	answer, err := b.points.UpdateBatch(ctx, &pb.UpdateBatchPoints{CollectionName: m.collection, Wait: new(true), Operations: operations(groups)})
-	if err != nil {
-		if e := b.classify("write", err); e.Class == backends.Overload || e.Class == backends.Unknown {
-			b.pace.Refused(size)
-			return e
+	if !m.resend {
+		whole, err := b.sendPayloads(ctx, m, part, results)
+		if err != nil || len(whole) == 0 {
+			return err
 		}
+		part = whole
+	}
+	groups := grouped(part)
+	if err := b.update(ctx, m, operations(groups), sizeOfAll(part)); err != nil {
 		return err
 	}
-	if err := b.completed(answer.GetResult(), len(operations(groups))); err != nil {
-		b.pace.Refused(size)
-		return err
-	}
-	b.pace.Took(size, time.Since(began))
 	newer, err := b.newer(ctx, m, groups)
 	if err != nil {
 		return b.doubtful(err)
@@ -206,19 +207,6 @@ func (b *backend) doubtful(err error) *backends.Error {
 		e.Class = backends.Unknown
 	}
 	return e
-}
-
-// completed wants every operation applied, and durable.
-func (b *backend) completed(list []*pb.UpdateResult, want int) error {
-	for _, r := range list {
-		if r.GetStatus() != pb.UpdateStatus_Completed {
-			return b.fail("write", backends.Unknown, fmt.Errorf("the server has taken the request and not applied it yet: status %s", r.GetStatus()))
-		}
-	}
-	if len(list) != want {
-		return b.fail("write", backends.Unknown, fmt.Errorf("the server answered for %d of %d operations", len(list), want))
-	}
-	return nil
 }
 
 // group is what has one version: a filter guards all points of an operation by the same bound.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	pb "github.com/qdrant/go-client/qdrant"
 	"google.golang.org/protobuf/proto"
@@ -55,13 +56,14 @@ type collection struct {
 	state   pb.CollectionStatus
 	trouble string
 	shards  []*shard
+	taken   *atomic.Int64 // whole points, of all collections
 
 	mu     sync.RWMutex // for what follows
 	schema map[string]*pb.PayloadSchemaInfo
 }
 
-func newCollection(name string, config *pb.CollectionConfig) *collection {
-	c := &collection{name: name, config: config, state: pb.CollectionStatus_Green, schema: map[string]*pb.PayloadSchemaInfo{}}
+func newCollection(name string, config *pb.CollectionConfig, taken *atomic.Int64) *collection {
+	c := &collection{name: name, taken: taken, config: config, state: pb.CollectionStatus_Green, schema: map[string]*pb.PayloadSchemaInfo{}}
 	for range max(config.Params.ShardNumber, 1) {
 		c.shards = append(c.shards, newShard())
 	}

@@ -33,7 +33,7 @@ func (c collections) Create(_ context.Context, r *pb.CreateCollection) (*pb.Coll
 	if _, taken := d.aliases[r.CollectionName]; taken {
 		return nil, badInput("Can't create collection with name %s. Alias with the same name already exists", r.CollectionName)
 	}
-	d.collections[r.CollectionName] = newCollection(r.CollectionName, config)
+	d.collections[r.CollectionName] = newCollection(r.CollectionName, config, &c.s.taken)
 	return done, nil
 }
 

@@ -22,6 +22,9 @@ func TestUpdateFilter(t *testing.T) {
 	l.upsert(lower(5), point(1, map[string]any{"v": 5}, nil))
 	l.upsert(lower(3), point(1, map[string]any{"v": 3}, nil), point(2, map[string]any{"v": 3}, nil))
 	l.upsert(lower(7), point(2, map[string]any{"v": 7}, nil))
+	if n := l.Upserted(); n != 4 {
+		t.Errorf("%d points came", n)
+	}
 	for id, want := range map[uint64]int64{1: 5, 2: 7} {
 		if got := l.get(id).Payload["v"].GetIntegerValue(); got != want {
 			t.Errorf("point %d: version %d, want %d", id, got, want)

@@ -40,6 +40,7 @@ type Server struct {
 	faults faults
 	data   catalog
 	last   atomic.Uint64 // operation
+	taken  atomic.Int64
 }
 
 // Start makes a server and serves until Stop.
@@ -55,6 +56,9 @@ func Start(options Options) (*Server, error) {
 	}
 	return s, nil
 }
+
+// Upserted is how many points have come whole, with their vectors, applied or not.
+func (s *Server) Upserted() int { return int(s.taken.Load()) }
 
 // Address is host:port, the same after a Restart.
 func (s *Server) Address() string { return s.address }

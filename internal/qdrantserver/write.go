@@ -83,6 +83,7 @@ func (s *shard) upsert(list map[pointID]*point, guard *filter, mode pb.UpdateMod
 
 // point checks a point and takes it in.
 func (c *collection) point(in *pb.PointStruct) (*point, error) {
+	c.taken.Add(1)
 	if in.Vectors == nil {
 		return nil, malformed("Expected some vectors")
 	}
