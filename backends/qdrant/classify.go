@@ -70,11 +70,12 @@ func judgeLost(e *callError) (backends.Class, string) {
 	}
 }
 
-// distrust is what to do when the two sides do not agree on TLS; empty when that is not it. gRPC tells it in words only.
+// distrust is what to do when the two sides do not agree on what they speak; empty when that is not it. gRPC tells it in words only.
 func distrust(message string) string {
 	for _, c := range [][2]string{
 		{"x509:", "give the authority that signed the server's certificate as tls.ca, and a name that the certificate has in addresses"},
 		{"first record does not look like a TLS handshake", "the server does not speak TLS: take the setting tls away, or switch TLS on there"},
+		{"looked like an HTTP/1.1 header", "correct addresses: what answers there does not speak gRPC, which Qdrant does on port 6334"},
 		{"remote error: tls:", "the server refuses this client: look at tls.certificate and tls.key"},
 	} {
 		if strings.Contains(message, c[0]) {

@@ -9,6 +9,8 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -174,6 +176,17 @@ func TestServeWaits(t *testing.T) {
 	}
 	s.SetStatus("symbols@2", pb.CollectionStatus_Red, "broken")
 	if err := b.Serve(t.Context(), two); backends.ClassOf(err) != backends.Transient || !strings.Contains(err.Error(), "broken") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Something else that answers, such as the server's other port, is told from a server that is not there.
+func TestOtherProtocol(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	b := opened(t, map[string]any{"addresses": web.Listener.Addr().String()}, nil)
+	if err := b.Health(t.Context()); backends.ClassOf(err) != backends.Denied || !strings.Contains(err.Error(), "6334") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/outflow-db/outflow/ast"
 	_ "github.com/outflow-db/outflow/backends/postgres" // every type of backend that the command knows
+	_ "github.com/outflow-db/outflow/backends/qdrant"
 )
 
 // builtIn is the configuration for those who have none.
