@@ -3,7 +3,7 @@
 //
 //	go run ./integration/tck DIRECTORY
 //
-// The directory, or OUTFLOW_NEBULA_TCK, has feature files at any depth, and in nba/ the data that some load. The
+// The directory, or OUTFLOW_NEBULA_TCK, has feature files at any depth, and in nba/ and its like the data that some load. The
 // server is one in the process, whose clock jumps where a scenario waits; or that of OUTFLOW_TEST_NEBULA, see package
 // nebulatest. -v tells every failure in full, -run takes a part of the path or of the name of a scenario.
 //

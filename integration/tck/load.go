@@ -46,13 +46,19 @@ type dataFile struct {
 }
 
 type field struct {
-	Name, Type string
-	Index      int
+	Name, Type, Function string
+	Index                int
 }
 
-// load makes a new space of the nba data.
-func (w *world) load() error {
-	dir := filepath.Join(w.t.data, "nba")
+// intVids ends the names of data whose ids are the hashes of the strings.
+const intVids = "_int_vid"
+
+// load makes a new space of data. What is not there with integers as ids is made of what has strings.
+func (w *world) load(name string) error {
+	dir, hashed := filepath.Join(w.t.data, name), false
+	if _, err := os.Stat(dir); err != nil && strings.HasSuffix(name, intVids) {
+		dir, hashed = filepath.Join(w.t.data, strings.TrimSuffix(name, intVids)), true
+	}
 	raw, err := os.ReadFile(filepath.Join(dir, "config.yaml"))
 	if err != nil {
 		return skip{"no data to load: " + err.Error()}
@@ -61,8 +67,11 @@ func (w *world) load() error {
 	if err := yaml.Unmarshal(raw, &d); err != nil {
 		return err
 	}
+	if hashed {
+		d.hash()
+	}
 	w.t.spaces++
-	w.space = fmt.Sprintf("data_%d", w.t.spaces)
+	w.space, w.borrowed = fmt.Sprintf("data_%d", w.t.spaces), false
 	if err := w.setUp(fmt.Sprintf("CREATE SPACE %s (partition_num = %d, replica_factor = %d, vid_type = %s)",
 		w.space, d.Space.PartitionNum, d.Space.ReplicaFactor, d.Space.VidType)); err != nil {
 		return err
@@ -80,6 +89,15 @@ func (w *world) load() error {
 		}
 	}
 	return nil
+}
+
+// hash makes integers of the ids.
+func (d *dataset) hash() {
+	d.Space.VidType = "INT64"
+	for i := range d.Files {
+		f := &d.Files[i]
+		f.Vertex.VID.Function, f.Edge.SrcVID.Function, f.Edge.DstVID.Function = "hash", "hash", "hash"
+	}
 }
 
 func (w *world) must(stmt string) error {
@@ -102,6 +120,9 @@ func readCSV(path string) ([][]string, error) {
 }
 
 func (f field) literal(row []string) string {
+	if f.Function != "" {
+		return f.Function + "(" + strconv.Quote(row[f.Index]) + ")"
+	}
 	if f.Type == "string" {
 		return strconv.Quote(row[f.Index])
 	}
@@ -161,15 +182,15 @@ func fieldNames(fs []field) string {
 	return strings.Join(names, ", ")
 }
 
-// shared uses the space of nba data that scenarios only read.
-func (w *world) shared() error {
-	if w.t.nba == "" {
-		if err := w.load(); err != nil {
+// shared uses the space of data that scenarios only read.
+func (w *world) share(name string) error {
+	if w.t.shared[name] == "" {
+		if err := w.load(name); err != nil {
 			return err
 		}
-		w.t.nba = w.space
+		w.t.shared[name] = w.space
 	}
-	w.space = w.t.nba
+	w.space, w.borrowed = w.t.shared[name], true
 	return w.must("USE " + w.space)
 }
 

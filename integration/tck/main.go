@@ -127,7 +127,7 @@ func readAll(dir string) ([]feature, error) {
 
 // open is the server of the environment, or one in the process whose clock moves where scenarios wait.
 func open(dir string) (*target, func(), error) {
-	t := &target{data: dir, wait: time.Sleep}
+	t := &target{data: dir, wait: time.Sleep, shared: map[string]string{}}
 	if env := os.Getenv("OUTFLOW_TEST_NEBULA"); env != "" {
 		f := strings.SplitN(env, ",", 3)
 		if len(f) != 3 {

@@ -26,17 +26,18 @@ type target struct {
 	wait   func(time.Duration) // sleeps, or moves the clock of a server in the process
 	data   string              // the directory that has nba
 	spaces int
-	nba    string // the space that scenarios share; empty: not loaded yet
+	shared map[string]string // the spaces that scenarios share, by the name of their data
 }
 
 // world is what the steps of a scenario share.
 type world struct {
-	t      *target
-	conn   *nebulatest.Conn
-	space  string
-	params map[string]*nebula.Value
-	last   *graph.ExecutionResponse
-	cell   string
+	t        *target
+	conn     *nebulatest.Conn
+	space    string
+	borrowed bool // the space is shared
+	params   map[string]*nebula.Value
+	last     *graph.ExecutionResponse
+	cell     string
 }
 
 // run runs a scenario; nil: it passes.
@@ -62,7 +63,7 @@ func (t *target) run(ctx context.Context, s scenario) error {
 }
 
 func (w *world) close() {
-	if w.space != "" && w.space != w.t.nba {
+	if w.space != "" && !w.borrowed {
 		_, _ = w.conn.Execute("DROP SPACE IF EXISTS "+w.space, nil) // a leftover does no harm
 	}
 	w.conn.Close()
@@ -80,9 +81,9 @@ func (w *world) step(ctx context.Context, st step) error {
 	case strings.HasPrefix(text, "create a space with following options"):
 		return w.create(st.table)
 	case strings.HasPrefix(text, "load ") && strings.Contains(text, "csv data to a new space"):
-		return w.load()
+		return w.load(quoted(text))
 	case strings.HasPrefix(text, "a graph with space named"):
-		return w.shared()
+		return w.share(quoted(text))
 	case strings.HasPrefix(text, "parameters:"):
 		return w.setParams(strings.TrimPrefix(text, "parameters:"))
 	case strings.HasPrefix(text, "wait "):
@@ -105,6 +106,13 @@ func (w *world) step(ctx context.Context, st step) error {
 	return w.check(st)
 }
 
+// quoted is what a step has in quotes.
+func quoted(text string) string {
+	_, rest, _ := strings.Cut(text, `"`)
+	name, _, _ := strings.Cut(rest, `"`)
+	return name
+}
+
 func (w *world) create(table [][]string) error {
 	options := map[string]string{"vid_type": "FIXED_STRING(30)", "partition_num": "1", "replica_factor": "1"}
 	var list []string
@@ -121,10 +129,8 @@ func (w *world) create(table [][]string) error {
 	if name == "" {
 		name = fmt.Sprintf("scenario_%d", w.t.spaces)
 	}
-	if w.space != "" && w.space != w.t.nba {
-		if err := w.drop(); err != nil {
-			return err
-		}
+	if err := w.drop(); err != nil {
+		return err
 	}
 	w.space = name
 	return w.setUp("CREATE SPACE " + name + " (" + strings.Join(list, ", ") + ")")
@@ -144,11 +150,11 @@ func (w *world) setUp(create string) error {
 }
 
 func (w *world) drop() error {
-	if w.space == "" || w.space == w.t.nba {
+	name := w.space
+	if w.space = ""; name == "" || w.borrowed {
+		w.borrowed = false
 		return nil
 	}
-	name := w.space
-	w.space = ""
 	r, err := w.conn.Execute("DROP SPACE IF EXISTS "+name, nil)
 	if err == nil && r.ErrorCode != nebula.ErrorCode_SUCCEEDED {
 		err = fmt.Errorf("dropping the space: %s", r.ErrorMsg)

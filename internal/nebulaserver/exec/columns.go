@@ -144,13 +144,13 @@ func ttl(sc *graph.Schema, o ngql.SchemaOptions) error {
 	}
 	if sc.TTLCol == "" {
 		if sc.TTLDuration != 0 {
-			return graph.Semantic("Implicit ttl_col not support")
+			return graph.Failed("Implicit ttl_col not support")
 		}
 		return nil
 	}
 	i := sc.Index(sc.TTLCol)
 	if i < 0 {
-		return graph.Failed("Ttl column `%s' not exist in columns", sc.TTLCol)
+		return graph.Failed("Ttl column name not exist in columns")
 	}
 	if t := sc.Columns[i].Type.Name; t != "int64" && t != "timestamp" {
 		return graph.Failed("Ttl column type illegal")
@@ -192,13 +192,36 @@ func alter(st *graph.Store, sc *graph.Schema, s *ngql.AlterSchema, indexed map[s
 	if s.Options.Comment != nil {
 		sc.Comment = s.Options.Comment
 	}
-	if s.Options.TTLCol == nil && s.Options.TTLDuration == nil {
-		return nil
-	}
-	if len(indexed) > 0 {
+	return alterTTL(sc, s.Options, len(indexed) > 0)
+}
+
+// alterTTL is metad's way to set the time to live, which has other words than graphd's.
+func alterTTL(sc *graph.Schema, o ngql.SchemaOptions, indexed bool) error {
+	if o.TTLCol != nil && *o.TTLCol != "" && o.TTLDuration != nil && *o.TTLDuration > 0 && indexed {
 		return graph.ErrUnsupport
 	}
-	return ttl(sc, s.Options)
+	if o.TTLDuration != nil {
+		sc.TTLDuration = *o.TTLDuration
+	}
+	if o.TTLCol != nil {
+		if sc.TTLCol = *o.TTLCol; sc.TTLCol == "" {
+			sc.TTLDuration = 0
+			return nil
+		}
+		i := sc.Index(sc.TTLCol)
+		switch {
+		case i < 0 && sc.Edge:
+			return graph.ErrNoEdgeProp
+		case i < 0:
+			return graph.ErrNoTagProp
+		case sc.Columns[i].Type.Name != "int64" && sc.Columns[i].Type.Name != "timestamp":
+			return graph.ErrUnsupport
+		}
+	}
+	if sc.TTLDuration != 0 && sc.TTLCol == "" {
+		return graph.ErrUnsupport
+	}
+	return nil
 }
 
 func alterColumn(st *graph.Store, sc *graph.Schema, op string, d ngql.ColumnDef, indexed map[string]bool) error {
@@ -214,9 +237,12 @@ func alterColumn(st *graph.Store, sc *graph.Schema, op string, d ngql.ColumnDef,
 		return graph.ErrNoTagProp
 	case op != "ADD" && indexed[d.Name]:
 		return graph.ErrHasIndex
-	case op != "ADD" && sc.TTLCol == d.Name:
+	case op == "CHANGE" && sc.TTLCol == d.Name:
 		return graph.ErrUnsupport
 	case op == "DROP":
+		if sc.TTLCol == d.Name {
+			sc.TTLCol, sc.TTLDuration = "", 0
+		}
 		sc.Columns = append(sc.Columns[:i:i], sc.Columns[i+1:]...)
 		sc.Gone[d.Name] = true
 		return nil

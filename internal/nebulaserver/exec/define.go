@@ -102,19 +102,22 @@ func createIndex(r *runner, s *ngql.CreateIndex) error {
 			return graph.ErrNoTagProp
 		}
 		seen[f.Name] = true
-		if err := indexable(sc.Columns[at].Type, f.Len); err != nil {
+		if err := indexable(sc.Columns[at].Type, f.Len, len(s.Fields)); err != nil {
 			return err
 		}
 	}
 	return space.CreateIndex(i, s.IfNotExists)
 }
 
-func indexable(t ngql.ColumnType, length int) error {
+// maxIndexLength is of a string in an index.
+const maxIndexLength = 256
+
+func indexable(t ngql.ColumnType, length, fields int) error {
 	switch {
-	case t.Name == "duration":
+	case t.Name == "duration", t.Name == "string" && length < 1:
 		return graph.ErrBadParam
-	case t.Name == "string" && length < 1, t.Name == "fixed_string" && length > t.Len:
-		return graph.ErrBadParam
+	case length > maxIndexLength, t.Name == "geography" && fields > 1:
+		return graph.ErrUnsupport
 	case t.Name != "string" && t.Name != "fixed_string" && length > 0:
 		return graph.ErrBadParam
 	}

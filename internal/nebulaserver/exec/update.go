@@ -46,6 +46,11 @@ func (p *planner) update(s *ngql.Update) (*plan, error) {
 		if err != nil || s.Yield == nil {
 			return nil, err
 		}
+		for _, c := range s.Yield.Columns {
+			if has(c.Expr, ch.unknown) {
+				return nil, graph.Storage("Invalid Update col or yield col.")
+			}
+		}
 		return &Table{names, types, [][]any{cells(s.Yield.Columns, ch.scope(r, row))}}, nil
 	}
 	return &plan{names, types, run}, nil

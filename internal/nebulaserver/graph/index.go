@@ -82,13 +82,21 @@ func (s *Space) CreateIndex(i Index, ifNotExists bool) error {
 		return ErrExisted
 	}
 	for _, other := range s.indexes {
-		if other.Edge == i.Edge && other.On == i.On && slices.Equal(other.Fields, i.Fields) {
+		if other.Edge == i.Edge && other.On == i.On && other.serves(i.Fields) {
 			return ErrExisted
 		}
 	}
 	i.ID, i.ready, i.entries = s.store.nextID(), s.store.Now().Add(s.store.Delay), map[string]Entry{}
 	s.indexes[i.Name] = &i
 	return nil
+}
+
+// serves tells whether an index on these fields would add nothing to this one.
+func (i *Index) serves(fields []ngql.IndexField) bool {
+	if len(fields) == 0 {
+		return len(i.Fields) == 0
+	}
+	return len(fields) <= len(i.Fields) && slices.Equal(i.Fields[:len(fields)], fields)
 }
 
 // DropIndex drops an index.

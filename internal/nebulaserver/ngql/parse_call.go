@@ -3,8 +3,6 @@ package ngql
 import (
 	"slices"
 	"strings"
-
-	"github.com/outflow-db/outflow/internal/nebulaserver/value"
 )
 
 // Aggregates are the functions over groups of rows.
@@ -191,27 +189,4 @@ func (p *parser) braces() Expr {
 	}
 	p.expect("}")
 	return m
-}
-
-// Fold is the value of a literal: a constant, or one with a sign.
-func Fold(e Expr) (any, bool) {
-	switch e := e.(type) {
-	case *Const:
-		return e.Value, true
-	case *Unary:
-		v, ok := Fold(e.X)
-		if !ok || e.Op != "-" && e.Op != "+" {
-			return nil, false
-		}
-		if e.Op == "+" {
-			return v, true
-		}
-		switch v := v.(type) {
-		case int64:
-			return -v, true
-		case float64:
-			return -v, true
-		}
-	}
-	return value.NULL, false
 }
