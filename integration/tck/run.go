@@ -73,7 +73,7 @@ func (w *world) close() {
 func (w *world) step(ctx context.Context, st step) error {
 	text := st.text
 	switch {
-	case text == "an empty graph", text == "wait all indexes ready":
+	case text == "an empty graph", text == "wait all indexes ready", text == "wait the job to finish":
 		return nil
 	case strings.HasPrefix(text, "clear the used parameters"):
 		w.params = nil

@@ -14,6 +14,8 @@ func listFunction(name string, args []any) (any, bool) {
 		return span(args), true
 	case "reverse":
 		return reversed(args[0]), true
+	case "udf_is_in":
+		return slices.ContainsFunc(args[1:], func(a any) bool { return value.Equal(args[0], a) }), true
 	case "toset":
 		if l, ok := args[0].(value.List); ok {
 			return value.Set(value.Distinct(l)), true

@@ -61,7 +61,7 @@ func (p *planner) yields(y *ngql.Yield, edge bool, foreign string) (names, types
 	}
 	for _, c := range y.Columns {
 		switch {
-		case has(c.Expr, func(e ngql.Expr) bool { _, ok := e.(*ngql.Input); return ok }):
+		case has(c.Expr, isInput):
 			return nil, nil, graph.Semantic("unsupported input/variable property expression in yield.")
 		case has(c.Expr, func(e ngql.Expr) bool { _, ok := e.(*ngql.EndProp); return ok }):
 			return nil, nil, graph.Semantic("unsupported src/dst property expression in yield.")

@@ -153,25 +153,24 @@ func aggregated(aggs []*ngql.Call, group []*eval.Scope) *eval.Scope {
 
 func (p *planner) yieldStmt(s *ngql.YieldStmt) (*plan, error) {
 	t := p.types()
+	t.Prop = func(sym, prop string) (string, error) {
+		return "", graph.Semantic("Not supported expression `%s.%s' for props deduction.", sym, prop)
+	}
 	if err := boolean(s.Where, t, "boolean"); err != nil {
 		return nil, err
 	}
-	cols := s.Yield.Columns
-	s.Yield.Columns = p.star(cols)
+	s.Yield.Columns = p.star(s.Yield.Columns)
 	names, types, err := outputs(s.Yield.Columns, t)
 	if err != nil {
 		return nil, err
 	}
-	refers := false
 	exprs := []ngql.Expr{s.Where}
 	for _, c := range s.Yield.Columns {
 		exprs = append(exprs, c.Expr)
 	}
-	for _, e := range exprs {
-		ngql.Walk(e, func(e ngql.Expr) {
-			_, ok := e.(*ngql.Input)
-			refers = refers || ok
-		})
+	refers, err := p.inputs(exprs, "yield")
+	if err != nil {
+		return nil, err
 	}
 	run := func(r *runner, in *Table) (*Table, error) {
 		n, from := 1, r.source(in, exprs...)
@@ -188,6 +187,31 @@ func (p *planner) yieldStmt(s *ngql.YieldStmt) (*plan, error) {
 		return project(s.Yield, nil, names, types, scopes), nil
 	}
 	return &plan{names, types, run}, nil
+}
+
+// inputs tells whether expressions look at the input or at a variable. They may look at one of them only, and at
+// nothing of the graph.
+func (p *planner) inputs(exprs []ngql.Expr, what string) (bool, error) {
+	vars, foreign := map[string]bool{}, false
+	for _, e := range exprs {
+		ngql.Walk(e, func(e ngql.Expr) {
+			switch e := e.(type) {
+			case *ngql.Input:
+				vars[e.Var] = true
+			case *ngql.EndProp, *ngql.KeyProp:
+				foreign = true
+			}
+		})
+	}
+	switch {
+	case foreign:
+		return false, graph.Semantic("Only support input and variable in %s sentence.", what)
+	case vars[""] && len(vars) > 1:
+		return false, graph.Semantic("Not support both input and variable.")
+	case len(vars) > 1:
+		return false, graph.Semantic("Only one variable allowed to use.")
+	}
+	return len(vars) > 0, nil
 }
 
 // star replaces $-.* and $var.* by all columns.
@@ -210,8 +234,35 @@ func (p *planner) star(cols []ngql.Column) []ngql.Column {
 	return all
 }
 
+// groupable checks that keys are made of the input, and other columns of keys.
+func groupable(s *ngql.GroupBy) error {
+	keys := map[string]bool{}
+	for _, k := range s.Keys {
+		_, set := k.Expr.(*ngql.ListOf)
+		if set || len(aggregates([]ngql.Column{k})) > 0 || !has(k.Expr, isInput) {
+			return graph.Semantic("Group `%s' invalid", k.Expr)
+		}
+		keys[k.Expr.String()] = true
+	}
+	for _, c := range s.Yield.Columns {
+		of := has(c.Expr, func(e ngql.Expr) bool { return keys[e.String()] })
+		if !of && !evaluable(c.Expr) && len(aggregates([]ngql.Column{c})) == 0 {
+			return graph.Semantic("Yield non-agg expression `%s' must be functionally dependent on items in GROUP BY clause", c.Expr)
+		}
+	}
+	return nil
+}
+
+func isInput(e ngql.Expr) bool {
+	_, ok := e.(*ngql.Input)
+	return ok
+}
+
 func (p *planner) groupBy(s *ngql.GroupBy) (*plan, error) {
 	t := p.types()
+	if err := groupable(s); err != nil {
+		return nil, err
+	}
 	if _, _, err := outputs(s.Keys, t); err != nil {
 		return nil, err
 	}

@@ -227,7 +227,10 @@ const sessionColumns = "SessionId|UserName|SpaceName|CreateTime|UpdateTime|Graph
 func show(s *ngql.Show) *plan {
 	l := listings[s.What]
 	names := l.names
-	if s.What == "HOSTS" && s.Name != "" {
+	switch {
+	case s.Name != "" && strings.HasSuffix(s.What, "INDEXES"):
+		names = "Index Name|Columns"
+	case s.What == "HOSTS" && s.Name != "":
 		names = "Host|Port|Status|Role|Git Info Sha|Version"
 	}
 	return answering(names, func(r *runner) ([][]any, error) { return l.rows(r, s) })
@@ -270,7 +273,11 @@ func indexes(edge bool) func(*runner, *ngql.Show) ([][]any, error) {
 			for _, f := range i.Fields {
 				cols = append(cols, f.Name)
 			}
-			rows = append(rows, []any{i.Name, i.On, cols})
+			if s.Name != "" {
+				rows = append(rows, []any{i.Name, cols})
+			} else {
+				rows = append(rows, []any{i.Name, i.On, cols})
+			}
 		}
 		return rows, nil
 	}

@@ -73,6 +73,9 @@ func storedInt(v any, typ string) (any, error) {
 		return nil, graph.ErrType
 	}
 	if typ == "timestamp" {
+		if _, whole := v.(int64); !whole {
+			return nil, graph.ErrType
+		}
 		if n < 0 || n > math.MaxInt64/1_000_000_000 {
 			return nil, graph.ErrRange
 		}
@@ -98,10 +101,13 @@ func storedFloat(v any, typ string) (any, error) {
 	return f, nil
 }
 
-// storedOther is for types that take their own values only, but that a datetime takes a date.
+// storedOther is for types that take their own values only, but that dates and datetimes take each other's.
 func storedOther(v any, t ngql.ColumnType) (any, error) {
 	if d, ok := v.(nebula.Date); ok && t.Name == "datetime" {
 		return nebula.DateTime{Year: d.Year, Month: d.Month, Day: d.Day}, nil
+	}
+	if d, ok := v.(nebula.DateTime); ok && t.Name == "date" {
+		return nebula.Date{Year: d.Year, Month: d.Month, Day: d.Day}, nil
 	}
 	if g, ok := v.(value.Geography); ok && t.Shape != "" && !strings.EqualFold(g.Shape, t.Shape) {
 		return nil, graph.ErrType

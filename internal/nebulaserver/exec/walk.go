@@ -21,7 +21,7 @@ type walk struct {
 func (p *planner) goStmt(s *ngql.Go) (*plan, error) {
 	w := &walk{Go: s}
 	if s.From > s.To {
-		return nil, graph.Semantic("`%d TO %d STEPS': upper bound steps should be greater than lower bound.", s.From, s.To)
+		return nil, graph.Semantic("`%d TO %d STEPS', upper bound steps should be greater than lower bound.", s.From, s.To)
 	}
 	ids, err := p.ids(s.Vids, p.readID)
 	if err != nil {
@@ -66,7 +66,11 @@ func (p *planner) goStmt(s *ngql.Go) (*plan, error) {
 
 func (p *planner) over(names []string) ([]*graph.Schema, error) {
 	if names == nil && p.space != nil {
-		return p.space.Schemas(true), nil
+		all := p.space.Schemas(true)
+		if len(all) == 0 {
+			return nil, graph.Semantic("No edge type found in space `%s'", p.chosen)
+		}
+		return all, nil
 	}
 	var all []*graph.Schema
 	for _, n := range names {

@@ -18,7 +18,7 @@ var functions = map[string][2]int{
 	"id": {1, 1}, "tags": {1, 1}, "labels": {1, 1}, "properties": {1, 1}, "type": {1, 1}, "typeid": {1, 1}, "src": {1, 1},
 	"dst": {1, 1}, "rank": {1, 1}, "startnode": {1, 1}, "endnode": {1, 1}, "keys": {1, 1}, "none_direct_src": {1, 1},
 	"none_direct_dst": {1, 1}, "head": {1, 1}, "last": {1, 1}, "tail": {1, 1}, "range": {2, 3}, "coalesce": {1, -1},
-	"is_edge": {1, 1}, "nullif": {2, 2},
+	"is_edge": {1, 1}, "udf_is_in": {2, -1}, "nullif": {2, 2},
 	"st_point": {2, 2}, "st_geogfromtext": {1, 1}, "st_astext": {1, 1}, "st_isvalid": {1, 1}, "st_distance": {2, 2},
 }
 

@@ -2,6 +2,7 @@ package value
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
@@ -151,6 +152,9 @@ func Distinct(all []any) []any {
 func Key(v any) string {
 	if f, ok := v.(float64); ok && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
 		v = int64(f)
+	}
+	if d, ok := v.(nebula.Duration); ok { // whose text leaves something out
+		return fmt.Sprint("DURATION", d.Months, d.Seconds, d.Microseconds)
 	}
 	return Type(v) + Text(v)
 }

@@ -55,7 +55,7 @@ func Plain(v any) string {
 	case nebula.DateTime:
 		return fmt.Sprintf("%d-%02d-%02dT%02d:%02d:%02d.%06d", v.Year, v.Month, v.Day, v.Hour, v.Minute, v.Sec, v.Microsec)
 	case nebula.Duration:
-		return fmt.Sprintf("P%dMT%d.%06dS", v.Months, v.Seconds, v.Microseconds)
+		return fmt.Sprintf("P%dM%dDT%dS", v.Months, v.Seconds/86400, v.Seconds) // as the server has it
 	case nil, Null, List, Set, Map, *Vertex, *Edge, Geography:
 		return Text(v)
 	}
