@@ -69,7 +69,7 @@ func (p *planner) deleteTag(s *ngql.DeleteTag) (*plan, error) {
 		}
 		tags = append(tags, sc)
 	}
-	if s.Tags == nil && p.space != nil {
+	if s.Tags == nil {
 		tags = p.space.Schemas(false)
 	}
 	return &plan{run: func(r *runner, in *Table) (*Table, error) {

@@ -11,10 +11,8 @@ import (
 
 // schema is a tag or an edge type; the error is that of a statement that reads.
 func (p *planner) schema(edge bool, name string) (*graph.Schema, error) {
-	if p.space != nil {
-		if sc := p.space.Schema(edge, name); sc != nil {
-			return sc, nil
-		}
+	if sc := p.space.Schema(edge, name); sc != nil {
+		return sc, nil
 	}
 	if edge {
 		return nil, graph.Failed("EdgeNotFound: EdgeName `%s`", name)
@@ -85,7 +83,7 @@ func (p *planner) fetchVertex(s *ngql.FetchVertex) (*plan, error) {
 		}
 		tags = append(tags, sc)
 	}
-	if s.Tags == nil && p.space != nil {
+	if s.Tags == nil {
 		tags = p.space.Schemas(false)
 	}
 	ids, err := p.ids(s.Vids, p.readID)

@@ -32,7 +32,7 @@ func (p *planner) constant(e ngql.Expr) any {
 // vid is the id that a statement which writes names.
 func (p *planner) vid(e ngql.Expr) (any, error) {
 	v := p.constant(e)
-	if value.Type(v) != p.vidType() && p.space != nil {
+	if value.Type(v) != p.vidType() {
 		return nil, graph.Failed("Wrong vertex id type: %s", e)
 	}
 	return v, nil

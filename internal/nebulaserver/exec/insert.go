@@ -17,10 +17,7 @@ type target struct {
 }
 
 func (p *planner) target(edge bool, t ngql.TagProps) (target, error) {
-	var sc *graph.Schema
-	if p.space != nil {
-		sc = p.space.Schema(edge, t.Name)
-	}
+	sc := p.space.Schema(edge, t.Name)
 	switch {
 	case sc == nil && edge:
 		return target{}, graph.Failed("EdgeNotFound: EdgeName `%s`", t.Name)

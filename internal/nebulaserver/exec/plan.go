@@ -36,7 +36,7 @@ type plan struct {
 // planner has what the statements before have settled.
 type planner struct {
 	c       *Context
-	space   *graph.Space // nil: none, or one that does not exist yet
+	space   *graph.Space // nil: none is chosen; one that does not exist yet has nothing
 	chosen  string
 	pending map[string]bool // spaces that statements before will make
 	made    map[string]bool // tags and edge types likewise
@@ -99,7 +99,11 @@ func syntax(err error) error {
 	return &graph.Error{Code: code, Text: err.Error()}
 }
 
-func (p *planner) use(space string) { p.chosen, p.space = space, p.c.Store.Usable(space) }
+func (p *planner) use(space string) {
+	if p.chosen, p.space = space, p.c.Store.Usable(space); p.space == nil {
+		p.space = p.c.Store.Unknown()
+	}
+}
 
 // plan checks one statement.
 func (p *planner) plan(s ngql.Stmt) (*plan, error) {

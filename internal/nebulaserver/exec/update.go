@@ -83,10 +83,7 @@ func (p *planner) changes(ch *change) (names, types []string, err error) {
 			return nil, nil, err
 		}
 	}
-	if p.space != nil {
-		ch.sc = p.space.Schema(s.Edge, s.Name)
-	}
-	if ch.sc == nil {
+	if ch.sc = p.space.Schema(s.Edge, s.Name); ch.sc == nil {
 		return nil, nil, graph.Semantic("No schema found for `%s'", s.Name)
 	}
 	if err := boolean(s.When, t, "Boolean"); err != nil {

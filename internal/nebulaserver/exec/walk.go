@@ -30,9 +30,7 @@ func (p *planner) goStmt(s *ngql.Go) (*plan, error) {
 	if w.edges, err = p.over(s.Over); err != nil {
 		return nil, err
 	}
-	if p.space != nil {
-		w.tags = p.space.Schemas(false)
-	}
+	w.tags = p.space.Schemas(false)
 	names, types, err := p.goClauses(s, w)
 	if err != nil {
 		return nil, err
@@ -65,7 +63,7 @@ func (p *planner) goStmt(s *ngql.Go) (*plan, error) {
 }
 
 func (p *planner) over(names []string) ([]*graph.Schema, error) {
-	if names == nil && p.space != nil {
+	if names == nil {
 		all := p.space.Schemas(true)
 		if len(all) == 0 {
 			return nil, graph.Semantic("No edge type found in space `%s'", p.chosen)
@@ -74,7 +72,7 @@ func (p *planner) over(names []string) ([]*graph.Schema, error) {
 	}
 	var all []*graph.Schema
 	for _, n := range names {
-		if p.space == nil || p.space.Schema(true, n) == nil {
+		if p.space.Schema(true, n) == nil {
 			return nil, graph.Semantic("%s not found in space [%s].", n, p.chosen)
 		}
 		all = append(all, p.space.Schema(true, n))

@@ -115,6 +115,13 @@ func (st *Store) Usable(name string) *Space {
 	return nil
 }
 
+// Unknown is a space that graphd does not know yet: it has nothing, and is in no list.
+func (st *Store) Unknown() *Space {
+	s := &Space{store: st, Parts: 1, tags: map[string]*Schema{}, edges: map[string]*Schema{}, indexes: map[string]*Index{}}
+	s.clear()
+	return s
+}
+
 // Spaces are the names of all spaces.
 func (st *Store) Spaces() []string {
 	st.mu.RLock()

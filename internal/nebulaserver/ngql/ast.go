@@ -42,6 +42,8 @@ func (t ColumnType) Value() string {
 		return "DATETIME"
 	case "duration":
 		return "DURATION"
+	case "": // of a space that is not known
+		return "__EMPTY__"
 	}
 	return "GEOGRAPHY"
 }
