@@ -1,4 +1,4 @@
-// Package ngql writes nGQL statements for NebulaGraph 3: rows to insert and keys to delete, as literals.
+// Package ngql writes nGQL statements for NebulaGraph 3: rows to insert, and keys to delete or to fetch, as literals.
 //
 // Whatever bytes a name or a value has, a statement means what was asked for and nothing else. Strings need four escapes,
 // see [AppendString]; names that cannot be quoted are refused, see [CheckName]. The fuzz tests read what was written with

@@ -108,13 +108,15 @@ func TestServerKeepsBytes(t *testing.T) {
 			}
 		}
 		run(t, c, string(ins.Bytes()))
-		fetch := append([]byte("FETCH PROP ON t "), ngql.AppendString(nil, id)...)
-		r := run(t, c, string(append(fetch, " YIELD t.s, t.d, t.f"...)))
+		fetch := must(ngql.NewFetchVertex("t", []string{"s", "d", "f"}))(t)
+		if err := fetch.Add(ngql.StringID(id)); err != nil {
+			rt.Fatal(err)
+		}
 		var got []any
-		for _, v := range r.Rows[0].Values {
+		for _, v := range run(t, c, string(fetch.Bytes())).Rows[0].Values {
 			got = append(got, value.FromWire(v))
 		}
-		if d := cmp.Diff([]any{s, value.DateTime(at), x}, got); d != "" {
+		if d := cmp.Diff([]any{id, s, value.DateTime(at), x}, got); d != "" {
 			rt.Fatalf("%q (-want +got):\n%s", ins.Bytes(), d)
 		}
 	})

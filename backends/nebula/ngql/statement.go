@@ -145,9 +145,15 @@ func checkEnds(src, dst ID) error {
 	return dst.check()
 }
 
+// vertices is a statement that lists ids.
+type vertices struct{ statement }
+
+// edges is a statement that lists keys of edges.
+type edges struct{ statement }
+
 // DeleteVertex is a DELETE VERTEX: all tags of vertices, and their edges if it is said so. Ids that no vertex has do no
 // harm.
-type DeleteVertex struct{ statement }
+type DeleteVertex struct{ vertices }
 
 // NewDeleteVertex begins a statement. Without withEdges the edges stay and dangle.
 func NewDeleteVertex(withEdges bool) *DeleteVertex {
@@ -155,11 +161,11 @@ func NewDeleteVertex(withEdges bool) *DeleteVertex {
 	if withEdges {
 		tail = " WITH EDGE"
 	}
-	return &DeleteVertex{newStatement("DELETE VERTEX ", tail)}
+	return &DeleteVertex{vertices{newStatement("DELETE VERTEX ", tail)}}
 }
 
 // Add adds a vertex. One that it refuses leaves the statement as it was.
-func (s *DeleteVertex) Add(id ID) error {
+func (s *vertices) Add(id ID) error {
 	if err := id.check(); err != nil {
 		return err
 	}
@@ -168,8 +174,49 @@ func (s *DeleteVertex) Add(id ID) error {
 	return nil
 }
 
+// FetchVertex is a FETCH PROP ON one tag of vertices. Its answer has a row for each vertex that has any tag: the id and
+// the properties, which are EMPTY where the vertex does not have this one.
+type FetchVertex struct{ vertices }
+
+// NewFetchVertex begins a statement.
+func NewFetchVertex(tag string, props []string) (*FetchVertex, error) {
+	head, tail, err := fetch(tag, props, "id(vertex)")
+	if err != nil {
+		return nil, fmt.Errorf("fetching vertices: %w", err)
+	}
+	return &FetchVertex{vertices{newStatement(head, tail)}}, nil
+}
+
+// FetchEdge is a FETCH PROP ON one type of edges. Its answer has a row for each edge that is there: source, target, rank
+// and the properties.
+type FetchEdge struct{ edges }
+
+// NewFetchEdge begins a statement.
+func NewFetchEdge(edge string, props []string) (*FetchEdge, error) {
+	head, tail, err := fetch(edge, props, "src(edge),dst(edge),rank(edge)")
+	if err != nil {
+		return nil, fmt.Errorf("fetching edges: %w", err)
+	}
+	return &FetchEdge{edges{newStatement(head, tail)}}, nil
+}
+
+func fetch(name string, props []string, keys string) (head, tail string, err error) {
+	for _, n := range append([]string{name}, props...) {
+		if err := CheckName(n); err != nil {
+			return "", "", err
+		}
+	}
+	b := append([]byte(" YIELD "), keys...)
+	for _, p := range props {
+		b = append(b, ',')
+		b = append(AppendName(b, name), '.')
+		b = AppendName(b, p)
+	}
+	return string(AppendName([]byte("FETCH PROP ON "), name)) + " ", string(b), nil
+}
+
 // DeleteTag is a DELETE TAG: one tag of vertices. Edges and other tags stay.
-type DeleteTag struct{ DeleteVertex }
+type DeleteTag struct{ vertices }
 
 // NewDeleteTag begins a statement.
 func NewDeleteTag(tag string) (*DeleteTag, error) {
@@ -177,22 +224,22 @@ func NewDeleteTag(tag string) (*DeleteTag, error) {
 		return nil, fmt.Errorf("deleting a tag: %w", err)
 	}
 	head := string(append(AppendName([]byte("DELETE TAG "), tag), " FROM "...))
-	return &DeleteTag{DeleteVertex{newStatement(head, "")}}, nil
+	return &DeleteTag{vertices{newStatement(head, "")}}, nil
 }
 
 // DeleteEdge is a DELETE EDGE of one type. Keys that no edge has do no harm.
-type DeleteEdge struct{ statement }
+type DeleteEdge struct{ edges }
 
 // NewDeleteEdge begins a statement.
 func NewDeleteEdge(edge string) (*DeleteEdge, error) {
 	if err := CheckName(edge); err != nil {
 		return nil, fmt.Errorf("deleting edges: %w", err)
 	}
-	return &DeleteEdge{newStatement(string(AppendName([]byte("DELETE EDGE "), edge))+" ", "")}, nil
+	return &DeleteEdge{edges{newStatement(string(AppendName([]byte("DELETE EDGE "), edge))+" ", "")}}, nil
 }
 
 // Add adds an edge. One that it refuses leaves the statement as it was.
-func (s *DeleteEdge) Add(src, dst ID, rank int64) error {
+func (s *edges) Add(src, dst ID, rank int64) error {
 	if err := checkEnds(src, dst); err != nil {
 		return err
 	}

@@ -65,6 +65,12 @@ func TestStatements(t *testing.T) {
 	tag := must(ngql.NewDeleteTag("t"))(t)
 	check(t, tag.Add(ngql.IntID(1)))
 	same(t, "DELETE TAG `t` FROM 1", string(tag.Bytes()))
+	fv := must(ngql.NewFetchVertex("t", []string{"a", "_v"}))(t)
+	check(t, fv.Add(ngql.StringID("x")))
+	same(t, "FETCH PROP ON `t` \"x\" YIELD id(vertex),`t`.`a`,`t`.`_v`", string(fv.Bytes()))
+	fe := must(ngql.NewFetchEdge("e", nil))(t)
+	check(t, fe.Add(ngql.IntID(1), ngql.IntID(2), 3))
+	same(t, "FETCH PROP ON `e` 1->2@3 YIELD src(edge),dst(edge),rank(edge)", string(fe.Bytes()))
 	e := must(ngql.NewDeleteEdge("e"))(t)
 	check(t, e.Add(ngql.IntID(1), ngql.IntID(2), 0))
 	check(t, e.Add(ngql.IntID(1), ngql.IntID(2), -3))
@@ -125,7 +131,9 @@ func TestRefused(t *testing.T) {
 		_, err2 := ngql.NewInsertEdge(name, nil)
 		_, err3 := ngql.NewDeleteEdge(name)
 		_, err4 := ngql.NewDeleteTag(name)
-		for _, err := range []error{err, err2, err3, err4} {
+		_, err5 := ngql.NewFetchVertex("t", []string{name})
+		_, err6 := ngql.NewFetchEdge(name, nil)
+		for _, err := range []error{err, err2, err3, err4, err5, err6} {
 			if err == nil {
 				t.Errorf("the name %.10q is taken", name)
 			}

@@ -41,8 +41,9 @@ func (p *planner) propTypes(edge bool) *eval.Types {
 	return t
 }
 
-// yields checks the YIELD of FETCH and LOOKUP: no column may have the other kind of entity, nor ends or input.
-func (p *planner) yields(y *ngql.Yield, edge bool, foreign string) (names, types []string, err error) {
+// yields checks the YIELD of FETCH and LOOKUP: no column may have the other kind of entity, nor ends or input. The two
+// have a word for it that differs.
+func (p *planner) yields(y *ngql.Yield, edge bool, foreign, unsupported string) (names, types []string, err error) {
 	if y == nil {
 		return nil, nil, graph.Semantic("Missing yield clause.")
 	}
@@ -60,9 +61,9 @@ func (p *planner) yields(y *ngql.Yield, edge bool, foreign string) (names, types
 	for _, c := range y.Columns {
 		switch {
 		case has(c.Expr, isInput):
-			return nil, nil, graph.Semantic("unsupported input/variable property expression in yield.")
+			return nil, nil, graph.Semantic("%s input/variable property expression in yield.", unsupported)
 		case has(c.Expr, func(e ngql.Expr) bool { _, ok := e.(*ngql.EndProp); return ok }):
-			return nil, nil, graph.Semantic("unsupported src/dst property expression in yield.")
+			return nil, nil, graph.Semantic("%s src/dst property expression in yield.", unsupported)
 		}
 	}
 	return names, types, nil
@@ -90,12 +91,12 @@ func (p *planner) fetchVertex(s *ngql.FetchVertex) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, types, err := p.yields(s.Yield, false, "EDGE")
+	names, types, err := p.yields(s.Yield, false, "EDGE", "unsupported")
 	if err != nil {
 		return nil, err
 	}
-	if err := mismatched(s.Yield, tags); err != nil {
-		return nil, err
+	if other := foreignSym(s.Yield, tags); other != "" {
+		return nil, graph.Semantic("Mismatched tag `%s'", other)
 	}
 	run := func(r *runner, in *Table) (*Table, error) {
 		space, err := r.space()
@@ -116,22 +117,25 @@ func (p *planner) fetchVertex(s *ngql.FetchVertex) (*plan, error) {
 	return &plan{names, types, run}, nil
 }
 
-// mismatched refuses properties of tags that are not fetched.
-func mismatched(y *ngql.Yield, tags []*graph.Schema) error {
+// foreignSym is the first name of a tag or an edge in columns that is none of those fetched; empty: there is none.
+func foreignSym(y *ngql.Yield, fetched []*graph.Schema) (other string) {
 	for _, c := range y.Columns {
-		var bad string
 		ngql.Walk(c.Expr, func(e ngql.Expr) {
-			if a, ok := e.(*ngql.Attr); ok {
-				if l, ok := a.X.(*ngql.Label); ok && !slices.ContainsFunc(tags, func(sc *graph.Schema) bool { return sc.Name == l.Name }) {
-					bad = l.Name
+			sym := "*"
+			switch e := e.(type) {
+			case *ngql.Attr:
+				if l, ok := e.X.(*ngql.Label); ok {
+					sym = l.Name
 				}
+			case *ngql.KeyProp:
+				sym = e.Edge
+			}
+			if sym != "*" && other == "" && !slices.ContainsFunc(fetched, func(sc *graph.Schema) bool { return sc.Name == sym }) {
+				other = sym
 			}
 		})
-		if bad != "" {
-			return graph.Semantic("Mismatched tag: %s", bad)
-		}
 	}
-	return nil
+	return other
 }
 
 func (r *runner) vertexScope(v *value.Vertex) *eval.Scope {
@@ -185,9 +189,12 @@ func (p *planner) fetchEdge(s *ngql.FetchEdge) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, types, err := p.yields(s.Yield, true, "VERTEX")
+	names, types, err := p.yields(s.Yield, true, "VERTEX", "unsupported")
 	if err != nil {
 		return nil, err
+	}
+	if other := foreignSym(s.Yield, []*graph.Schema{sc}); other != "" {
+		return nil, graph.Semantic("should use edge name `%s'", s.Edge)
 	}
 	run := func(r *runner, in *Table) (*Table, error) {
 		space, err := r.space()

@@ -30,7 +30,7 @@ func (p *planner) lookup(s *ngql.Lookup) (*plan, error) {
 			}
 		}
 	}
-	names, types, err := p.yields(s.Yield, sc.Edge, map[bool]string{true: "VERTEX", false: "EDGE"}[sc.Edge])
+	names, types, err := p.yields(s.Yield, sc.Edge, map[bool]string{true: "VERTEX", false: "EDGE"}[sc.Edge], "unsupport")
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -134,11 +135,11 @@ func showCreate(s *ngql.ShowCreate) *plan {
 			}
 			return [][]any{{sc.Name, schemaText(s.What, sc)}}, nil
 		}
-		i := space.Index(edge, s.Name)
-		if i == nil {
-			return nil, graph.ErrNoIndex
+		i, sc, err := r.index(edge, s.Name)
+		if err != nil {
+			return nil, err
 		}
-		return [][]any{{i.Name, indexText(s.What, i)}}, nil
+		return [][]any{{i.Name, indexText(s.What, i, sc)}}, nil
 	})
 }
 
@@ -181,12 +182,12 @@ func schemaText(what string, sc *graph.Schema) string {
 	return text
 }
 
-func indexText(what string, i *graph.Index) string {
+func indexText(what string, i *graph.Index, sc *graph.Schema) string {
 	lines := make([]string, len(i.Fields))
 	for n, f := range i.Fields {
 		lines[n] = " `" + f.Name + "`"
-		if f.Len > 0 {
-			lines[n] += fmt.Sprintf("(%d)", f.Len)
+		if t := sc.Columns[sc.Index(f.Name)].Type; f.Len > 0 || t.Len > 0 {
+			lines[n] += fmt.Sprintf("(%d)", cmp.Or(f.Len, t.Len))
 		}
 	}
 	text := "CREATE " + what + " `" + i.Name + "` ON `" + i.On + "` (\n" + strings.Join(lines, ",\n") + "\n)"
