@@ -59,8 +59,11 @@ func (c *comparison) alias(s state, building []string) {
 	}
 }
 
-// there is the text of a part that is there, whatever is in it.
-const there = "there"
+// Texts of what is more than a value.
+const (
+	there = "there" // a part that has a name, such as a vector or an index, whatever is in it
+	on    = "on"    // a part in which nothing is set
+)
 
 func (c *comparison) config(want, have map[string]string) {
 	for _, path := range slices.Sorted(maps.Keys(want)) {
@@ -69,12 +72,37 @@ func (c *comparison) config(want, have map[string]string) {
 		switch {
 		case from == to, from == "" && strings.HasSuffix(path, ".datatype") && to == pb.Datatype_Float32.String():
 		case part != "" && have[part] == "": // told with the whole
+		case to == on && has(have, path):
 		case to == there:
 			c.note(wholeKind(path), path, "", there)
 		default:
 			c.note(kindOf(path), path, from, to)
 		}
 	}
+	c.single(want, have)
+}
+
+// single finds vectors of which the collection keeps several for each point, and which shall be one.
+func (c *comparison) single(want, have map[string]string) {
+	for _, v := range c.m.dense {
+		path := "vectors." + v.name + ".multivector_config"
+		if has(have, path) && !has(want, path) {
+			c.note(backends.Rebuild, path, on, "")
+		}
+	}
+}
+
+// has says whether there is something at a path or below it.
+func has(flat map[string]string, path string) bool {
+	if flat[path] != "" {
+		return true
+	}
+	for other := range flat {
+		if strings.HasPrefix(other, path+".") {
+			return true
+		}
+	}
+	return false
 }
 
 // partOf is the part that a path is in; empty: none. Names may have dots in them, so it is the longest that fits.
@@ -96,7 +124,7 @@ func wholeKind(path string) backends.ChangeKind {
 }
 
 // fixed are the ends of what the server takes only when it makes a collection.
-var fixed = []string{".size", ".distance", ".datatype", ".comparator"}
+var fixed = []string{".size", ".distance", ".datatype", ".comparator", ".multivector_config"}
 
 func kindOf(path string) backends.ChangeKind {
 	if path == "shard_number" || strings.HasPrefix(path, "wal_config.") {
@@ -122,6 +150,9 @@ func asCreated(c *pb.CollectionConfig) *pb.CreateCollection {
 	}
 	if r.OptimizersConfig.GetMaxOptimizationThreads() == nil { // it says nothing where it is automatic
 		o := &pb.OptimizersConfigDiff{MaxOptimizationThreads: automatic()}
+		if old := r.OptimizersConfig.GetDeprecatedMaxOptimizationThreads(); old > 0 {
+			o.MaxOptimizationThreads = &pb.MaxOptimizationThreads{Variant: &pb.MaxOptimizationThreads_Value{Value: old}}
+		}
 		if r.OptimizersConfig != nil {
 			proto.Merge(o, r.OptimizersConfig)
 		}
@@ -168,7 +199,11 @@ func flatten(prefix string, m protoreflect.Message) map[string]string {
 				return true
 			})
 		case field.Message() != nil && !field.IsList():
-			maps.Copy(flat, flatten(path+".", v.Message()))
+			part := flatten(path+".", v.Message())
+			if len(part) == 0 {
+				part[path] = on
+			}
+			maps.Copy(flat, part)
 		default:
 			flat[path] = textOf(field, v)
 		}

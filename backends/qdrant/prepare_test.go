@@ -109,6 +109,59 @@ func TestPrepareRefuses(t *testing.T) {
 	}
 }
 
+// Parts in which nothing is set are compared as well, and one vector is not several.
+func TestCompareParts(t *testing.T) {
+	t.Parallel()
+	b := &backend{name: "vectors"}
+	model := func(settings dict) *model {
+		m, err := b.model(target([]backends.Column{column("v", "vector(3)")}, settings))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	for name, c := range map[string]struct {
+		want, have dict
+		change     string
+	}{
+		"same":               {dict{"quantization_config": dict{"binary": dict{}}}, dict{"quantization_config": dict{"binary": dict{"always_ram": true}}}, ""},
+		"switched on":        {dict{"quantization_config": dict{"binary": dict{}}}, nil, "alter symbols.quantization_config.binary: on"},
+		"another":            {dict{"quantization_config": dict{"product": dict{"compression": "x8"}}}, dict{"quantization_config": dict{"binary": dict{}}}, "alter symbols.quantization_config.product.compression: x8"},
+		"several":            {dict{"vectors": dict{"v": dict{"multivector_config": dict{}}}}, nil, "rebuild symbols.vectors.v.multivector_config: on"},
+		"several already":    {dict{"vectors": dict{"v": dict{"multivector_config": dict{"comparator": "MaxSim"}}}}, dict{"vectors": dict{"v": dict{"multivector_config": dict{}}}}, ""},
+		"one of several":     {nil, dict{"vectors": dict{"v": dict{"multivector_config": dict{}}}}, "rebuild symbols.vectors.v.multivector_config: on goes"},
+		"the usual datatype": {dict{"vectors": dict{"v": dict{"datatype": "Float32"}}}, nil, ""},
+		"another datatype":   {dict{"vectors": dict{"v": dict{"datatype": "Uint8"}}}, nil, "rebuild symbols.vectors.v.datatype: Uint8"},
+	} {
+		want, have := model(c.want), model(c.have)
+		s := state{seen: want.collection, info: &pb.CollectionInfo{PayloadSchema: have.indexes, Config: &pb.CollectionConfig{
+			Params: &pb.CollectionParams{VectorsConfig: have.config.VectorsConfig}, QuantizationConfig: have.config.QuantizationConfig, OptimizerConfig: have.config.OptimizersConfig,
+		}}}
+		got := ""
+		var gotSb141 strings.Builder
+		for _, change := range want.compare(s, nil) {
+			gotSb141.WriteString(change.String())
+		}
+		got += gotSb141.String()
+		if got != c.change {
+			t.Errorf("%s: got %q, want %q", name, got, c.change)
+		}
+	}
+}
+
+// A server that knows only the older field for how many work is understood.
+func TestOptimizerThreads(t *testing.T) {
+	t.Parallel()
+	for want, have := range map[string]*pb.OptimizersConfigDiff{
+		"value": {DeprecatedMaxOptimizationThreads: new(uint64(2))}, "setting": nil,
+	} {
+		flat := flatConfig(asCreated(&pb.CollectionConfig{OptimizerConfig: have, Params: &pb.CollectionParams{}}), nil)
+		if flat["optimizers_config.max_optimization_threads."+want] == "" {
+			t.Errorf("%s is missing in %v", want, flat)
+		}
+	}
+}
+
 // Several targets that cannot be are told at once; those that can be are made.
 func TestPrepareSeveral(t *testing.T) {
 	t.Parallel()

@@ -101,7 +101,7 @@ func kept(data []float32, p *pb.VectorParams) []float32 {
 	for _, v := range data {
 		squares += float64(v) * float64(v)
 	}
-	if squares == 0 || math.Abs(squares-1) < 1e-6 {
+	if squares < 0x1p-23 || math.Abs(squares-1) <= 1e-6 { // as the server has it
 		return data
 	}
 	norm, out := math.Sqrt(squares), make([]float32, len(data))
