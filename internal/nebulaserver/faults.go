@@ -122,8 +122,6 @@ func BufferFull(part int) string {
 const (
 	// RPCFailure leaves open whether anything was written.
 	RPCFailure = "RPC failure, probably timeout."
-	// Conflict is for a key that another request is working on.
-	Conflict = "More than one request trying to add/update/delete one edge/vertex at the same time."
 	// WriteBlocked is for the time of a snapshot.
 	WriteBlocked = "Write is blocked when creating snapshot. Please retry later."
 	// MemoryExceeded is for a server that is short of memory.

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -162,6 +163,11 @@ func (ch *change) apply(r *runner) (value.Map, error) {
 	if err := ch.fits(space); err != nil {
 		return nil, err
 	}
+	release, ok := space.Hold(fmt.Sprint(ch.sc.ID, value.Key(ch.vid), value.Key(ch.edge.src), ch.edge.rank, value.Key(ch.edge.dst)))
+	if !ok {
+		return nil, graph.ErrConflict
+	}
+	defer release()
 	row, found := ch.read(space)
 	switch {
 	case !found && !ch.Insertable:

@@ -41,6 +41,7 @@ var (
 	ErrNotNull    = Storage("The not null field cannot be null.")
 	ErrBadData    = Storage("Invalid data, may be wrong value type.")
 	ErrBadField   = Storage("Invalid field value: may be the filed is not NULL or without default value or wrong schema.")
+	ErrConflict   = Storage("More than one request trying to add/update/delete one edge/vertex at the same time.")
 	ErrNoKey      = Storage("Vertex or edge not found.")
 	ErrExisted    = Failed("Existed!")
 	ErrBadParam   = Failed("Invalid param!")

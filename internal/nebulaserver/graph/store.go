@@ -45,6 +45,7 @@ type Space struct {
 	vertices map[any]map[int32]*Row
 	out, in  map[any]map[edgeKey]*Row
 	stats    [][2]any // of the last job: name and count
+	held     map[string]bool
 }
 
 // Job is one of SHOW JOBS.
@@ -67,6 +68,7 @@ func (st *Store) CreateSpace(s Space, ifNotExists bool) error {
 	}
 	s.ID, s.store, s.ready = st.nextID(), st, st.Now().Add(st.Delay)
 	s.tags, s.edges, s.indexes = map[string]*Schema{}, map[string]*Schema{}, map[string]*Index{}
+	s.held = map[string]bool{}
 	s.clear()
 	st.spaces[s.Name] = &s
 	return nil
@@ -197,6 +199,22 @@ func (s *Space) Apply(writes []Write) error {
 		}
 	}
 	return first
+}
+
+// Hold keeps a row, by any name of it, for one UPDATE or UPSERT from its reading to its writing; false: another one has
+// it. Only these two ask: an INSERT meanwhile is not noticed, as in storaged.
+func (s *Space) Hold(row string) (release func(), ok bool) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if s.held[row] {
+		return nil, false
+	}
+	s.held[row] = true
+	return func() {
+		s.store.mu.Lock()
+		defer s.store.mu.Unlock()
+		delete(s.held, row)
+	}, true
 }
 
 func (s *Space) applyPart(part int, writes []Write) error {
