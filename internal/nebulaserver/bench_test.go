@@ -7,12 +7,13 @@ import (
 	"github.com/vesoft-inc/nebula-go/v3/nebula"
 
 	"github.com/outflow-db/outflow/backends/nebula/ngql"
-	"github.com/outflow-db/outflow/internal/nebulatest"
+	"github.com/outflow-db/outflow/internal/nebulaserver"
 )
 
 // BenchmarkInsertEdge is the cost of a row that the server takes, 256 to a statement, over the wire.
 func BenchmarkInsertEdge(b *testing.B) {
-	c := nebulatest.Open(b).Connect(b)
+	_, srv := start(b, nebulaserver.Config{})
+	c := srv.Connect(b)
 	exec := func(stmt []byte) {
 		if r, err := c.Execute(string(stmt), nil); err != nil || r.ErrorCode != nebula.ErrorCode_SUCCEEDED {
 			b.Fatalf("%v %s", err, r.GetErrorMsg())

@@ -11,6 +11,7 @@ import (
 	"github.com/vesoft-inc/nebula-go/v3/nebula"
 	"github.com/vesoft-inc/nebula-go/v3/nebula/graph"
 
+	"github.com/outflow-db/outflow/internal/nebulaserver"
 	"github.com/outflow-db/outflow/internal/nebulaserver/value"
 	"github.com/outflow-db/outflow/internal/nebulatest"
 )
@@ -32,7 +33,8 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := play(t, nebulatest.Open(t).Connect(t), string(raw))
+			_, srv := start(t, nebulaserver.Config{})
+			got := play(t, srv.Connect(t), string(raw))
 			if *rewrite {
 				if err := os.WriteFile(f, []byte(got), 0o600); err != nil {
 					t.Fatal(err)

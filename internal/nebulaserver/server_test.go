@@ -15,15 +15,15 @@ import (
 )
 
 // start is a server of the test's own, and how to connect to it.
-func start(t *testing.T, conf nebulaserver.Config) (*nebulaserver.Server, nebulatest.Server) {
-	t.Helper()
+func start(tb testing.TB, conf nebulaserver.Config) (*nebulaserver.Server, nebulatest.Server) {
+	tb.Helper()
 	s, err := nebulaserver.Start(conf)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s, nebulatest.Server{Addr: s.Addr(), User: "root", Password: "nebula"}
