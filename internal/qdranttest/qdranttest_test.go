@@ -43,3 +43,22 @@ func TestServer(t *testing.T) {
 		t.Error("both have the same address")
 	}
 }
+
+// A server that is named is used instead of the stand-in, with its key, and cleaned up all the same.
+func TestNamed(t *testing.T) { //nolint:paralleltest // the environment belongs to all
+	named := qdranttest.Server(t, qdrantserver.Options{APIKey: "k"})
+	t.Setenv("OUTFLOW_TEST_QDRANT", named.Address())
+	t.Setenv("OUTFLOW_TEST_QDRANT_API_KEY", "k")
+	if got := qdranttest.Open(t); got != named.Address() || qdranttest.APIKey() != "k" {
+		t.Fatalf("got %s with key %q", got, qdranttest.APIKey())
+	}
+	service := qdranttest.Client(t, named.Address()).Collections()
+	t.Run("make something", func(t *testing.T) {
+		if _, err := service.Create(t.Context(), &pb.CreateCollection{CollectionName: qdranttest.Prefix(t) + "x"}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if list, err := service.List(t.Context(), &pb.ListCollectionsRequest{}); err != nil || len(list.Collections) > 0 {
+		t.Errorf("left are %v, %v", list, err)
+	}
+}
