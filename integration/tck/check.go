@@ -5,14 +5,19 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vesoft-inc/nebula-go/v3/nebula"
 
+	"github.com/outflow-db/outflow/internal/nebulaserver/graph"
 	"github.com/outflow-db/outflow/internal/nebulaserver/value"
 )
 
 var raised = regexp.MustCompile(`^an? (\w+) should be raised at (?:runtime|compile time)(?:$|[.:])\s*(.*)$`)
+
+// hashedColumns is for spaces whose ids are the hashes of what is written.
+var hashedColumns = regexp.MustCompile(`and the columns? ([\d,]+) should be hashed`)
 
 // check carries out a Then.
 func (w *world) check(st step) error {
@@ -21,6 +26,10 @@ func (w *world) check(st step) error {
 		return w.failed(m[1], m[2])
 	}
 	relaxed := strings.Contains(text, "with relax comparison")
+	w.hashed = nil
+	if m := hashedColumns.FindStringSubmatch(text); m != nil {
+		w.hashed = strings.Split(m[1], ",")
+	}
 	switch {
 	case strings.HasPrefix(text, "the execution should be successful"):
 		return w.successful()
@@ -66,7 +75,8 @@ func (w *world) failed(kind, msg string) error {
 	return nil
 }
 
-func expected(table [][]string) (names []string, rows [][]any, err error) {
+// expected reads a table; names and rows are empty if there is none.
+func (w *world) expected(table [][]string) (names []string, rows [][]any, err error) {
 	if len(table) == 0 {
 		return nil, nil, nil
 	}
@@ -76,17 +86,41 @@ func expected(table [][]string) (names []string, rows [][]any, err error) {
 			if cells[i], err = parseCell(c); err != nil {
 				return nil, nil, skip{err.Error()}
 			}
+			if slices.Contains(w.hashed, strconv.Itoa(i)) {
+				cells[i] = hash(cells[i])
+			}
 		}
 		rows = append(rows, cells)
 	}
 	return table[0], rows, nil
 }
 
+// hash replaces strings by their hashes where ids can be: alone, in lists, in vertices and in edges.
+func hash(v any) any {
+	switch v := v.(type) {
+	case string:
+		return graph.Hash(v)
+	case value.List:
+		l := make(value.List, len(v))
+		for i, x := range v {
+			l[i] = hash(x)
+		}
+		return l
+	case wantVertex:
+		v.id = hash(v.id)
+		return v
+	case wantEdge:
+		v.src, v.dst = hash(v.src), hash(v.dst)
+		return v
+	}
+	return v
+}
+
 func (w *world) result(table [][]string, relaxed, ordered bool) error {
 	if err := w.successful(); err != nil {
 		return err
 	}
-	wantNames, want, err := expected(table)
+	wantNames, want, err := w.expected(table)
 	if err != nil {
 		return err
 	}
@@ -127,7 +161,7 @@ func (w *world) contains(table [][]string, relaxed bool) error {
 	if err := w.successful(); err != nil {
 		return err
 	}
-	_, want, err := expected(table)
+	_, want, err := w.expected(table)
 	if err != nil {
 		return err
 	}
@@ -142,7 +176,7 @@ func (w *world) lacks(table [][]string) error {
 	if err := w.successful(); err != nil {
 		return err
 	}
-	_, want, err := expected(table)
+	_, want, err := w.expected(table)
 	if err != nil {
 		return err
 	}

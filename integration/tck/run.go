@@ -37,6 +37,7 @@ type world struct {
 	borrowed bool // the space is shared
 	params   map[string]*nebula.Value
 	last     *graph.ExecutionResponse
+	hashed   []string // columns of the expected table whose strings are hashed
 	cell     string
 }
 

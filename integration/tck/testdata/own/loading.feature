@@ -34,6 +34,20 @@ Feature: Data of the kit is loaded
     Then the result should be, in any order:
       | same |
       | true |
+    When executing query:
+      """
+      GO FROM hash("Ann") OVER like YIELD like._dst AS d, edge AS e, [like._src] AS l, $$.player.name AS n
+      """
+    Then the result should be, in any order, and the columns 0,1,2 should be hashed:
+      | d     | e                                  | l       | n     |
+      | "Bob" | [:like "Ann"->"Bob"@3{likeness:90}] | ["Ann"] | "Bob" |
+    When executing query:
+      """
+      FETCH PROP ON player hash("Bob") YIELD vertex AS v
+      """
+    Then the result should be, in any order, with relax comparison, and the columns 0 should be hashed:
+      | v       |
+      | ("Bob") |
     And drop the used space
 
   Scenario: A second time
