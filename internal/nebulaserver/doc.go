@@ -19,7 +19,8 @@
 //   - CREATE, ALTER, DROP USER, CHANGE PASSWORD, GRANT and REVOKE ROLE, KILL SESSION.
 //
 // Everything else answers -1005 "not interpreted by this server: …" and does nothing. That holds for FIND PATH, GET
-// SUBGRAPH, EXPLAIN, PROFILE, WITH, full-text indexes, zones, snapshots and configurations.
+// SUBGRAPH, EXPLAIN, PROFILE, clauses joined by WITH, full-text indexes, zones, snapshots and configurations, and for the
+// functions extract, json_extract, st_distance and st_isvalid. Other functions that it does not have are a syntax error.
 //
 // # What it does like a cluster
 //
