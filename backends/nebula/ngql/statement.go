@@ -227,6 +227,22 @@ func NewDeleteTag(tag string) (*DeleteTag, error) {
 	return &DeleteTag{vertices{newStatement(head, "")}}, nil
 }
 
+// DropEdges deletes all edges of one type that leave vertices, or that reach them. Ids that no vertex has do no harm.
+type DropEdges struct{ vertices }
+
+// NewDropEdges begins a statement. Reversely is for the edges that reach the vertices.
+func NewDropEdges(edge string, reversely bool) (*DropEdges, error) {
+	if err := CheckName(edge); err != nil {
+		return nil, fmt.Errorf("deleting edges: %w", err)
+	}
+	quoted, way := string(AppendName(nil, edge)), ""
+	if reversely {
+		way = " REVERSELY"
+	}
+	return &DropEdges{vertices{newStatement("GO FROM ", " OVER "+quoted+way+
+		" YIELD src(edge) AS s,dst(edge) AS d,rank(edge) AS r | DELETE EDGE "+quoted+" $-.s->$-.d@$-.r")}}, nil
+}
+
 // DeleteEdge is a DELETE EDGE of one type. Keys that no edge has do no harm.
 type DeleteEdge struct{ edges }
 

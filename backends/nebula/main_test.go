@@ -1,0 +1,10 @@
+package nebula
+
+import (
+	"os"
+	"testing"
+
+	"github.com/outflow-db/outflow/internal/pgtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
