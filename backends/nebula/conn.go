@@ -45,6 +45,19 @@ type conn struct {
 	used    time.Time
 }
 
+// timeless keeps the generated client from setting deadlines: before every read it takes away the one there is, and
+// with it ours.
+type timeless struct{ net.Conn }
+
+// SetDeadline does nothing.
+func (timeless) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
+func (timeless) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing.
+func (timeless) SetWriteDeadline(time.Time) error { return nil }
+
 const (
 	dialTimeout  = 3 * time.Second
 	keepAlive    = 15 * time.Second
@@ -67,7 +80,7 @@ func dial(ctx context.Context, address string, security *tls.Config) (*conn, err
 	if err != nil {
 		return nil, &lostError{err: err}
 	}
-	sock, err := thrift.NewSocket(thrift.SocketConn(c.net))
+	sock, err := thrift.NewSocket(thrift.SocketConn(timeless{c.net}))
 	if err != nil {
 		return nil, errors.Join(&lostError{err: err}, c.net.Close())
 	}
