@@ -49,15 +49,15 @@ func (b *backend) Plan(ctx context.Context, targets []backends.Target) ([]backen
 		return nil, b.classify("plan", err)
 	}
 	changes := b.compareSpace(s)
-	for i, m := range models {
-		for _, name := range m.types {
+	for i, t := range targets {
+		for _, typ := range models[i].types {
 			have := schema{}
 			if s.there {
-				if have, err = b.lookSchema(ctx, m, name); err != nil {
-					return nil, b.classifyFor("plan", targets[i], err)
+				if have, err = b.lookSchema(ctx, models[i], typ); err != nil {
+					return nil, b.classifyFor("plan", t, err)
 				}
 			}
-			changes = append(changes, m.compare(name, have)...)
+			changes = append(changes, models[i].compare(typ, have)...)
 		}
 	}
 	return changes, nil

@@ -149,7 +149,10 @@ func (c *conn) execute(ctx context.Context, stmt []byte) (*nebula.DataSet, error
 	if code := answer.GetErrorCode(); code != nebula.ErrorCode_SUCCEEDED {
 		return nil, &answerError{code, string(answer.GetErrorMsg())}
 	}
-	return answer.GetData(), nil
+	if data := answer.GetData(); data != nil {
+		return data, nil
+	}
+	return nebula.NewDataSet(), nil // a statement that tells nothing
 }
 
 // alive asks for an answer, whatever it is: a session that is none is refused at once.

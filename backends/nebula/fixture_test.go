@@ -3,6 +3,7 @@ package nebula
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,7 +25,9 @@ func server(tb testing.TB, conf nebulaserver.Config) (*nebulaserver.Server, nebu
 	return s, nebulatest.Server{Addr: s.Addr(), User: "root", Password: "nebula"}
 }
 
-func text4(name string) backends.Column { return backends.Column{Name: name, Type: "text", Base: "text"} }
+func text4(name string) backends.Column {
+	return backends.Column{Name: name, Type: "text", Base: "text"}
+}
 
 // symbols is a target of vertices, calls one of edges whose key is [source, type, target].
 func symbols() backends.Target {
@@ -119,7 +122,7 @@ func shown(v *nebula.Value) string {
 	case v.FVal != nil:
 		return fmt.Sprint(*v.FVal)
 	case v.BVal != nil:
-		return fmt.Sprint(*v.BVal)
+		return strconv.FormatBool(*v.BVal)
 	case v.DVal != nil:
 		return fmt.Sprintf("%d-%d-%d", v.DVal.Year, v.DVal.Month, v.DVal.Day)
 	case v.TVal != nil:

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vesoft-inc/nebula-go/v3/nebula"
+
 	"github.com/outflow-db/outflow/backends"
 )
 
@@ -21,6 +23,11 @@ func (b *backend) Health(ctx context.Context) error {
 	if err != nil {
 		return b.classify("health", err)
 	}
+	return b.judgeHosts(ctx, data)
+}
+
+// judgeHosts looks at the hosts that the server tells.
+func (b *backend) judgeHosts(ctx context.Context, data *nebula.DataSet) error {
 	online, trouble, version := 0, []string{}, ""
 	for _, row := range values(data, 6) {
 		host := fmt.Sprintf("%s:%d", text(row[0]), integer(row[1]))

@@ -32,7 +32,7 @@ type keyRule struct {
 // readKey reads the settings vertex, edge and type.
 func (r modelReader) readKey() keyRule {
 	k := keyRule{rank: -1, typ: -1}
-	used := map[int]string{}
+	used := map[int]bool{}
 	k.edge = r.Has("edge")
 	if k.edge && r.Has("vertex") {
 		r.Fail("edge", "and vertex exclude each other")
@@ -55,7 +55,7 @@ func (r modelReader) readKey() keyRule {
 		}
 	})
 	if k.typ >= 0 {
-		used[k.typ] = "types.column"
+		used[k.typ] = true
 	}
 	for at := range used {
 		k.columns = max(k.columns, at+1)
@@ -70,7 +70,7 @@ func (r modelReader) readKey() keyRule {
 }
 
 // positions are the columns of an id: a number, or a list of them.
-func (r modelReader) positions(name string, v any, used map[int]string) []int {
+func (r modelReader) positions(name string, v any, used map[int]bool) []int {
 	list, isList := v.([]any)
 	if !isList {
 		list = []any{v}
@@ -82,7 +82,7 @@ func (r modelReader) positions(name string, v any, used map[int]string) []int {
 			r.Fail(name, "must be a column of the key, counted from 0, or a list of them")
 			return nil
 		}
-		r.note(name, n, used)
+		used[n] = true
 		all = append(all, n)
 	}
 	if len(all) == 0 {
@@ -91,7 +91,7 @@ func (r modelReader) positions(name string, v any, used map[int]string) []int {
 	return all
 }
 
-func (r modelReader) position(name string, v any, used map[int]string) int {
+func (r modelReader) position(name string, v any, used map[int]bool) int {
 	if v == nil {
 		return -1
 	}
@@ -100,13 +100,8 @@ func (r modelReader) position(name string, v any, used map[int]string) int {
 		r.Fail(name, "must be a column of the key, counted from 0")
 		return -1
 	}
-	r.note(name, n, used)
+	used[n] = true
 	return n
-}
-
-// note remembers who uses a column. Both ends of an edge may be the same.
-func (r modelReader) note(name string, n int, used map[int]string) {
-	used[n] = name
 }
 
 func (r modelReader) unknown(section string, values map[string]any, known ...string) {
@@ -160,11 +155,11 @@ func (m *model) place(key string) (place, error) {
 	if m.key.src != nil {
 		src = join(parts, m.key.src)
 	}
-	ok, both := false, true
+	var ok bool
 	if p.src, ok = m.vid.of(src); ok && m.key.edge {
-		p.dst, both = m.vid.of(join(parts, m.key.dst))
+		p.dst, ok = m.vid.of(join(parts, m.key.dst))
 	}
-	if !ok || !both {
+	if !ok {
 		return p, errors.New("the key cannot be an id of type " + m.vid.String())
 	}
 	return p, nil

@@ -31,9 +31,9 @@ func (b *backend) Prepare(ctx context.Context, targets []backends.Target) error 
 		return b.classify("prepare", err)
 	}
 	var errs []error
-	for i, m := range models {
-		if err := b.prepareTarget(ctx, m); err != nil {
-			errs = append(errs, b.classifyFor("prepare", targets[i], err))
+	for i, t := range targets {
+		if err := b.prepareTarget(ctx, models[i]); err != nil {
+			errs = append(errs, b.classifyFor("prepare", t, err))
 		}
 	}
 	if len(errs) == 1 {

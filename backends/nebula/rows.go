@@ -66,8 +66,11 @@ func idOf(v *nebula.Value) ngql.ID {
 
 // values are the rows of an answer that have so many columns.
 func values(data *nebula.DataSet, columns int) [][]*nebula.Value {
+	if data == nil {
+		return nil
+	}
 	var rows [][]*nebula.Value
-	for _, r := range data.GetRows() {
+	for _, r := range data.Rows {
 		if len(r.Values) >= columns {
 			rows = append(rows, r.Values)
 		}
