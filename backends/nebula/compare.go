@@ -85,7 +85,7 @@ func name(s string) string { return string(ngql.AppendName(nil, s)) }
 
 // lookSpace asks for the space.
 func (b *backend) lookSpace(ctx context.Context) (space, error) {
-	data, err := b.pool.read(ctx, anywhere, "DESCRIBE SPACE "+name(b.options.space))
+	data, err := b.pool.read(ctx, inSpace, "DESCRIBE SPACE "+name(b.options.space)) // in it, that is to say with the right to read it
 	if says(err, "SpaceNotFound", "Space not existed", "Space not found") {
 		return space{}, nil
 	}

@@ -41,7 +41,7 @@ type conn struct {
 	net     net.Conn
 	client  *graph.GraphServiceClient
 	session int64
-	space   string // that the session uses; empty: none
+	era     int // of the pool, in which the session began to use the space; 0: it does not
 	used    time.Time
 }
 

@@ -36,13 +36,14 @@ type pool struct {
 	idle    []*conn // the one used last at the end
 	orphans []int64 // sessions whose connection is gone
 	next    int     // the address to try first
+	era     int     // counts how often the space was found to be gone, from 1
 	closed  bool
 }
 
 func newPool(o options) *pool {
 	return &pool{
 		options: o, slots: make(chan struct{}, o.sessions), turn: make(chan struct{}, 1),
-		use: ngql.AppendName([]byte("USE "), o.space),
+		use: ngql.AppendName([]byte("USE "), o.space), era: 1,
 	}
 }
 
@@ -105,10 +106,10 @@ func (p *pool) back(c *conn, err error) {
 		p.gone(c)
 		return
 	}
-	if err != nil {
-		c.space = "" // it may be another space by the same name
-	}
 	p.mu.Lock()
+	if c.era == p.era && says(err, "SpaceNotFound", "Space not") {
+		p.era++ // what comes back by this name is another space, for all sessions
+	}
 	keep := !p.closed && !forgotten(err)
 	if keep {
 		p.idle = append(p.idle, c)
@@ -149,8 +150,14 @@ func (p *pool) gone(c *conn) {
 // ready is a connection whose session is where the statement wants it.
 func (p *pool) ready(ctx context.Context, w where) (*conn, error) {
 	c, err := p.take(ctx)
-	if err != nil || w == anywhere || c.space == p.options.space {
+	if err != nil || w == anywhere {
 		return c, err
+	}
+	p.mu.Lock()
+	era := p.era
+	p.mu.Unlock()
+	if c.era == era {
+		return c, nil
 	}
 	if _, err := c.execute(ctx, p.use); err != nil {
 		p.back(c, err)
@@ -159,7 +166,7 @@ func (p *pool) ready(ctx context.Context, w where) (*conn, error) {
 		}
 		return nil, err
 	}
-	c.space = p.options.space
+	c.era = era
 	return c, nil
 }
 

@@ -70,11 +70,13 @@ func (b *backend) prepareSpace(ctx context.Context) error {
 
 // define changes a schema.
 func (b *backend) define(ctx context.Context, w where, stmt string) error {
-	_, err := b.pool.run(ctx, w, []byte(stmt))
+	if _, err := b.pool.run(ctx, w, []byte(stmt)); err != nil {
+		return err
+	}
 	b.mu.Lock()
 	b.defined = time.Now()
 	b.mu.Unlock()
-	return err
+	return nil
 }
 
 // await asks until the servers know of what was defined.

@@ -156,3 +156,53 @@ func TestNeverReady(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A space that is dropped and made anew is another one for the sessions that used it; they find that out by themselves.
+func TestSpaceAnew(t *testing.T) {
+	t.Parallel()
+	b := opened(t, nebulatest.Open(t), nil)
+	for range 2 {
+		b.mustPrepare(t, symbols())
+		b.mustWrite(t, symbols(), symbol("a", 1))
+		b.ask(t, "DROP SPACE `"+b.options.space+"`")
+		if _, err := b.Lookup(t.Context(), symbols(), []string{"a"}); err == nil {
+			t.Error("there is a space")
+		}
+	}
+}
+
+// A tag cannot be called like an edge type; that this is so does not pass by itself.
+func TestNameTaken(t *testing.T) {
+	t.Parallel()
+	b := opened(t, nebulatest.Open(t), nil)
+	b.mustPrepare(t, calls())
+	b.defined = time.Time{}
+	to := symbols()
+	to.Name = "calls"
+	for range 2 {
+		if err := b.Prepare(t.Context(), []backends.Target{to}); backends.ClassOf(err) != backends.Schema || !strings.Contains(err.Error(), "another target") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// Once everything is prepared, a user who may write data is enough; one who may not is told what is missing.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	_, at := server(t, nebulaserver.Config{})
+	root := opened(t, at, nil)
+	root.mustPrepare(t, symbols())
+	root.ask(t, `CREATE USER writer WITH PASSWORD "p"`)
+	root.ask(t, "GRANT ROLE USER ON `"+root.options.space+"` TO writer")
+	b := plainly(t, dict{"addresses": at.Addr, "space": root.options.space, "user": "writer", "password": "p"})
+	b.mustPrepare(t, symbols())
+	b.mustWrite(t, symbols(), symbol("a", 1))
+	if got := b.all(t, symbols()); len(got) != 1 || b.Health(t.Context()) != nil {
+		t.Errorf("stored are %v", got)
+	}
+	wantPlan(t, b, []string{}, symbols())
+	err := b.Prepare(t.Context(), []backends.Target{calls()})
+	if backends.ClassOf(err) != backends.Denied || !strings.Contains(err.Error(), "docs/nebula.md") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -15,6 +15,8 @@ import (
 const (
 	scanPage  = 2000 // rows that an answer may have
 	lookupMax = 500  // keys of one statement
+	// firstWidth is that of the first range: a little of a large target, and soon all of a small one.
+	firstWidth = math.MaxInt64 >> 12
 )
 
 // Scan reads keys, versions and digests through the index on outflow_slot, a number that is spread evenly over the keys:
@@ -53,8 +55,7 @@ type scan struct {
 // read passes pages on. A range that has more rows than a page is halved and asked for again: nothing of it has been
 // passed on. A server stops at the limit, so that this costs little. A range of a single slot is taken as it is.
 func (s *scan) read(ctx context.Context) error {
-	width := int64(math.MaxInt64)
-	for from := int64(0); from >= 0; {
+	for from, width := int64(0), int64(firstWidth); from >= 0; {
 		last := from + min(width-1, math.MaxInt64-from)
 		limit := scanPage + 1
 		if width == 1 {

@@ -79,7 +79,7 @@ func (w *writer) add(at int, r backends.Record) *backends.Error {
 	}
 	var into *part
 	if err == nil {
-		into, err = w.part(shape{p.typ, r.Deleted})
+		into, err = w.part(shape{p.typ, r.Deleted}, r.Size())
 	}
 	if err == nil {
 		err = into.add(p, w.row)
@@ -96,10 +96,10 @@ func (w *writer) add(at int, r backends.Record) *backends.Error {
 	return e
 }
 
-// part is a statement that takes another row.
-func (w *writer) part(s shape) (*part, error) {
+// part is a statement that takes another row, of about so many bytes.
+func (w *writer) part(s shape, size int) (*part, error) {
 	p := w.open[s]
-	if p != nil && (p.Items() >= maxRows || p.Size() >= w.most) {
+	if p != nil && (p.Items() >= maxRows || p.Size()+size > w.most) {
 		w.parts = append(w.parts, p)
 		p = nil
 	}

@@ -1,0 +1,75 @@
+package nebula
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/nebulaserver"
+)
+
+// edges are n relations between symbols whose keys are UUIDs, as the model of source code has them.
+func edges(n int) []backends.Record {
+	records := make([]backends.Record, n)
+	for i := range records {
+		records[i] = record(fmt.Sprintf(`["%08x-1111-4222-8333-444444444444", "calls", "%08x-5555-4666-8777-888888888888"]`, i, i*7919%n), 1,
+			fmt.Sprintf(`{"via": "name%d"}`, i))
+	}
+	return records
+}
+
+// BenchmarkBuild is the making of statements alone: rows per second and core.
+func BenchmarkBuild(b *testing.B) {
+	g := plainly(b, nil)
+	m, err := g.model(calls())
+	if err != nil {
+		b.Fatal(err)
+	}
+	records := edges(maxRecords)
+	b.ReportAllocs()
+	for b.Loop() {
+		w := writer{b: g, m: m, most: firstBytes, open: map[shape]*part{}}
+		for i, r := range records {
+			if e := w.add(i, r); e != nil {
+				b.Fatal(e)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.N*len(records))/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkWrite is writes to the server in the process, which takes most of the time.
+func BenchmarkWrite(b *testing.B) {
+	_, at := server(b, nebulaserver.Config{})
+	g := opened(b, at, nil)
+	g.mustPrepare(b, calls())
+	records := edges(maxRecords)
+	b.ReportAllocs()
+	for b.Loop() {
+		g.mustWrite(b, calls(), records...)
+	}
+	b.ReportMetric(float64(b.N*len(records))/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkHealth is a health check over a session that is there, BenchmarkConnect one that begins and ends a session.
+func BenchmarkHealth(b *testing.B) {
+	_, at := server(b, nebulaserver.Config{})
+	g := opened(b, at, nil)
+	for b.Loop() {
+		if err := g.Health(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkConnect is a new session: a connection, a login and a first statement.
+func BenchmarkConnect(b *testing.B) {
+	_, at := server(b, nebulaserver.Config{})
+	for b.Loop() {
+		g := plainly(b, dict{"addresses": at.Addr})
+		if err := g.Health(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		_ = g.Close()
+	}
+}
