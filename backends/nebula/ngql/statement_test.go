@@ -52,10 +52,10 @@ func TestStatements(t *testing.T) {
 	if got := string(v.Bytes()); v.Items() != 2 || v.Size() != len(got) || !strings.HasSuffix(got, ",6:(NULL,NULL)") {
 		t.Fatalf("%d items, %d bytes: %s", v.Items(), v.Size(), got)
 	}
-	e := must(ngql.NewDropEdges("a b", true))(t)
-	check(t, e.Add(ngql.StringID("x")))
-	check(t, e.Add(ngql.IntID(-1)))
-	same(t, "GO FROM \"x\",-1 OVER `a b` REVERSELY YIELD src(edge) AS s,dst(edge) AS d,rank(edge) AS r | DELETE EDGE `a b` $-.s->$-.d@$-.r", string(e.Bytes()))
+	away := must(ngql.NewDropEdges("a b", true))(t)
+	check(t, away.Add(ngql.StringID("x")))
+	check(t, away.Add(ngql.IntID(-1)))
+	same(t, "GO FROM \"x\",-1 OVER `a b` REVERSELY YIELD src(edge) AS s,dst(edge) AS d,rank(edge) AS r | DELETE EDGE `a b` $-.s->$-.d@$-.r", string(away.Bytes()))
 	if _, err := ngql.NewDropEdges("a`b", false); err == nil {
 		t.Error("a name with a quote is taken")
 	}
