@@ -54,23 +54,29 @@ func newWorld(t *testing.T, store string) *world {
 			Late: 2 * time.Second, PageKeys: 50, BatchRecords: 10,
 		},
 	}
-	if err := jobs.Setup(t.Context(), w.c); err != nil {
-		t.Fatal(err)
+	w.run()
+	return w
+}
+
+// run runs the engine until the end of the test.
+func (w *world) run() {
+	w.t.Helper()
+	if err := jobs.Setup(w.t.Context(), w.c); err != nil {
+		w.t.Fatal(err)
 	}
-	e, err := jobs.New(t.Context(), w.c)
+	e, err := jobs.New(w.t.Context(), w.c)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
-	t.Cleanup(func() {
+	w.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("the engine ended with: %v", err)
+			w.t.Errorf("the engine ended with: %v", err)
 		}
 	})
-	return w
 }
 
 func (w *world) exec(sql string, args ...any) {
