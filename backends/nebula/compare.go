@@ -65,10 +65,19 @@ func (b *backend) Plan(ctx context.Context, targets []backends.Target) ([]backen
 
 func (b *backend) models(targets []backends.Target) ([]*model, error) {
 	models := make([]*model, len(targets))
+	owner := map[string]string{}
 	for i, t := range targets {
 		var err error
 		if models[i], err = b.model(t); err != nil {
 			return nil, err
+		}
+		for _, typ := range models[i].types {
+			if other, taken := owner[typ]; taken { // verify would take one's rows for the other's
+				e := b.failFor("layout", t, backends.Rejected, fmt.Errorf("%s %s is of two targets, %s and %s", strings.ToLower(models[i].what()), typ, other, t.Name))
+				e.Advice = "give each target tags and edge types of its own"
+				return nil, e
+			}
+			owner[typ] = t.Name
 		}
 	}
 	return models, nil

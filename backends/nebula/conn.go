@@ -96,7 +96,7 @@ func (c *conn) call(ctx context.Context, request func() error) error {
 		return &lostError{err: err}
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.net.SetDeadline(time.Unix(1, 0)) }) // it is closed if this fails
-	err := request()
+	err := contained(request)
 	if ended := !stop(); ended && err == nil {
 		err = ctx.Err() // the deadline may hit whoever comes next
 	}
@@ -108,6 +108,16 @@ func (c *conn) call(ctx context.Context, request func() error) error {
 	}
 	c.used = time.Now()
 	return nil
+}
+
+// contained makes an error of a panic: the generated client has some for answers that are not thrift's.
+func contained(request func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("reading an answer: %v", p)
+		}
+	}()
+	return request()
 }
 
 // login begins a session.

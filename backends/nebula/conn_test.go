@@ -2,7 +2,6 @@ package nebula
 
 import (
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -179,15 +178,13 @@ func TestBusy(t *testing.T) {
 	t.Parallel()
 	b := opened(t, nebulatest.Open(t), dict{"sessions": 1})
 	b.pool.slots <- struct{}{}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := b.Health(ctx); backends.ClassOf(err) != backends.Transient {
+	if _, err := b.Lookup(deadline(t, 10*time.Millisecond), symbols(), []string{"a"}); backends.ClassOf(err) != backends.Transient {
 		t.Errorf("got %v", err)
 	}
-	<-b.pool.slots
-	if err := b.Health(t.Context()); err != nil {
+	if err := b.Health(t.Context()); err != nil { // which is not about who is busy
 		t.Error(err)
 	}
+	<-b.pool.slots
 	b.pool.turn <- struct{}{}
 	b.pool.gone(b.pool.idle[0])
 	if err := b.Health(deadline(t, 10*time.Millisecond)); backends.ClassOf(err) != backends.Transient {
@@ -224,5 +221,37 @@ func TestHealth(t *testing.T) {
 	}
 	if err := hosts(up); err != nil || !strings.Contains(out.String(), "storage hosts are online") {
 		t.Errorf("got %v: %s", err, out.String())
+	}
+}
+
+// Something else that answers is an error, and neither a panic nor a wait.
+func TestOtherProtocol(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []string{"HTTP/1.1 400 Bad Request\r\n\r\n", strings.Repeat("\x00", 64), "\x00\x00\x00\x10\x0f\xff\x00\x00\x00\x00\x00\x01\x00\x01\x02\x00\x82\x21\x01\x07"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = c.Write([]byte(answer))
+				_ = c.Close()
+			}
+		}()
+		err = plainly(t, dict{"addresses": l.Addr().String()}).Health(t.Context())
+		if c := backends.ClassOf(err); c != backends.Transient && c != backends.Unknown {
+			t.Errorf("%q: got %v", answer, err)
+		}
+		_ = l.Close()
+		<-served
+	}
+	if err := contained(func() error { panic("x") }); err == nil {
+		t.Error("a panic is no error")
 	}
 }

@@ -120,3 +120,15 @@ func TestTypes(t *testing.T) {
 		}
 	}
 }
+
+// A tag or an edge type is of one target: verify would take the rows of one for those of the other.
+func TestSharedType(t *testing.T) {
+	t.Parallel()
+	b := plainly(t, nil)
+	to := symbols()
+	to.Settings = dict{"vertex": dict{"id": 0}, "types": dict{"column": 1, "names": "uses"}}
+	err := b.Prepare(t.Context(), []backends.Target{calls(), to})
+	if backends.ClassOf(err) != backends.Rejected || !strings.Contains(err.Error(), "tag uses is of two targets, relation and symbol") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -29,7 +29,7 @@ var errClosed = errors.New("the backend is closed")
 type pool struct {
 	options options
 	use     []byte
-	slots   chan struct{} // one for each session that may be in use
+	slots   chan struct{} // one for each session that may be in use in the space
 	turn    chan struct{} // one logs in at a time
 
 	mu      sync.Mutex
@@ -75,11 +75,13 @@ func (p *pool) read(ctx context.Context, w where, stmt string) (*nebula.DataSet,
 func (p *pool) run(ctx context.Context, w where, stmt []byte) (*nebula.DataSet, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.options.timeout)
 	defer cancel()
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	case <-ctx.Done():
-		return nil, &lostError{err: ctx.Err()}
+	if w == inSpace { // what is asked of the cluster, such as its health, does not wait for writes
+		select {
+		case p.slots <- struct{}{}:
+			defer func() { <-p.slots }()
+		case <-ctx.Done():
+			return nil, &lostError{err: ctx.Err()}
+		}
 	}
 	for tries := 1; ; tries++ {
 		c, err := p.ready(ctx, w)
