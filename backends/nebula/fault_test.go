@@ -161,7 +161,7 @@ func TestBisected(t *testing.T) {
 	t.Parallel()
 	b, s, to := faulty(t, nil)
 	s.Inject(nebulaserver.Fault{Match: func(r string) bool { return inserts(r) && strings.Contains(r, `"bad"`) }, Times: 100, Text: "Storage Error: Out of range value."})
-	records := []backends.Record{symbol("b", 2), symbol("c", 2), symbol("bad", 2), symbol("d", 2), symbol("e", 2)}
+	records := []backends.Record{gone("never", 2), symbol("b", 2), symbol("c", 2), symbol("bad", 2), symbol("d", 2), symbol("e", 2)}
 	results, err := backends.WriteBisected(t.Context(), b, to, records)
 	if err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ func (b *backend) Scan(ctx context.Context, t backends.Target, fn func([]backend
 	}
 	foreign := 0
 	for typ := range m.types {
-		s := scan{b: b, m: m, typ: typ, t: t, fn: fn}
+		s := scan{b: b, m: m, typ: typ, t: t, fn: fn, width: firstWidth}
 		err := s.read(ctx)
 		foreign += s.foreign
 		if err != nil {
@@ -49,16 +49,17 @@ type scan struct {
 	typ     int
 	t       backends.Target
 	fn      func([]backends.Entry) error
+	width   int64 // of the next range
 	foreign int
 }
 
-// read passes pages on. A range that has more rows than a page is halved and asked for again: nothing of it has been
+// read passes pages on. A range that has more rows than a page is narrowed and asked for again: nothing of it has been
 // passed on. A server stops at the limit, so that this costs little. A range of a single slot is taken as it is.
 func (s *scan) read(ctx context.Context) error {
-	for from, width := int64(0), int64(firstWidth); from >= 0; {
-		last := from + min(width-1, math.MaxInt64-from)
+	for from := int64(0); from >= 0; {
+		last := from + min(s.width-1, math.MaxInt64-from)
 		limit := scanPage + 1
-		if width == 1 {
+		if s.width == 1 {
 			limit = math.MaxInt32
 		}
 		data, err := s.b.pool.read(ctx, inSpace, s.statement(from, last, limit))
@@ -66,15 +67,15 @@ func (s *scan) read(ctx context.Context) error {
 			return s.b.classifyFor("scan", s.t, err)
 		}
 		n := len(data.GetRows())
-		if n > scanPage && width > 1 {
-			width = max(width/8, 1)
+		if n > scanPage && s.width > 1 {
+			s.width = max(s.width/8, 1)
 			continue
 		}
 		if err := s.pass(data); err != nil {
 			return err
 		}
 		from = last + 1 // below zero after the last one
-		width = wider(width, n)
+		s.width = wider(s.width, n)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package nebula
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -214,6 +215,18 @@ func TestPages(t *testing.T) {
 	})
 	if err != nil || seen != n || pages > 40 {
 		t.Errorf("%d rows in %d pages, %v", seen, pages, err)
+	}
+	m, err := b.model(symbols())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen = 0
+	wide := scan{b: b, m: m, t: symbols(), width: math.MaxInt64, fn: func(page []backends.Entry) error { // as if keys had come together
+		seen += len(page)
+		return nil
+	}}
+	if err := wide.read(t.Context()); err != nil || seen != n {
+		t.Errorf("%d rows, %v", seen, err)
 	}
 	if wider(1, scanPage) < 1 || wider(1<<62, 0) <= 1<<62 {
 		t.Error("a range is no range")
