@@ -11,11 +11,17 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
+
+	"github.com/outflow-db/outflow/internal/child"
 )
+
+// accounts are the users that run the server for root, which PostgreSQL refuses.
+var accounts = []string{"postgres", "nobody"}
 
 // setup finds the binaries and makes the cluster, if there is none yet.
 func (s *Server) setup(ctx context.Context) (err error) {
-	if s.account, err = serverAccount(); err != nil {
+	if s.account, err = child.Lookup(accounts...); err != nil {
 		return err
 	}
 	if s.bin, err = binaries(ctx, s.cfg); err != nil {
@@ -40,24 +46,9 @@ func (s *Server) passwordFile() string { return filepath.Join(s.dir, "password")
 
 // makeDir makes the directory and hands it to the account that the server runs as.
 func (s *Server) makeDir() (err error) {
-	if s.dir = s.cfg.Dir; s.dir == "" {
-		s.temp = true
-		if s.dir, err = os.MkdirTemp("", "outflow-postgres-"); err != nil {
-			return err
-		}
-	} else if s.dir, err = filepath.Abs(s.dir); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return err
-	}
-	if s.account == nil {
-		return nil
-	}
-	if err := reachable(filepath.Dir(s.dir)); err != nil {
-		return fmt.Errorf("root may not run PostgreSQL, and user %s cannot use %s: %w", s.account.name, s.dir, err)
-	}
-	return os.Chown(s.dir, s.account.uid, s.account.gid)
+	s.temp = s.cfg.Dir == ""
+	s.dir, err = s.account.Directory(s.cfg.Dir, "outflow-postgres-")
+	return err
 }
 
 // initdb makes the cluster. The password is written last: a directory that has one has a whole cluster.
@@ -70,14 +61,12 @@ func (s *Server) initdb(ctx context.Context) error {
 	if err := os.WriteFile(draft, []byte(s.password+"\n"), 0o600); err != nil {
 		return err
 	}
-	if s.account != nil {
-		if err := os.Chown(draft, s.account.uid, s.account.gid); err != nil {
-			return err
-		}
+	if err := s.account.Own(draft); err != nil {
+		return err
 	}
 	cmd := s.command(ctx, "initdb", "--pgdata", s.data(), "--username", "postgres", "--auth", "scram-sha-256",
 		"--pwfile", draft, "--encoding", "UTF8", "--locale", locale(), "--no-sync")
-	runtime.LockOSThread() // see spawn
+	runtime.LockOSThread() // see child.Spawn
 	out, err := cmd.CombinedOutput()
 	runtime.UnlockOSThread()
 	if err != nil {
@@ -98,7 +87,7 @@ func locale() string {
 // are in English, because errors are looked for in them.
 func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...)
-	cmd.Dir, cmd.SysProcAttr = s.dir, attributes(s.account)
+	cmd.Dir, cmd.SysProcAttr = s.dir, s.account.Attributes(syscall.SIGQUIT)
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "PG") && !strings.HasPrefix(v, "LC_") && !strings.HasPrefix(v, "LANG") {
 			cmd.Env = append(cmd.Env, v)

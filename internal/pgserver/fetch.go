@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	embedded "github.com/fergusstrange/embedded-postgres"
+
+	"github.com/outflow-db/outflow/internal/child"
 )
 
 // newest is the major version that is fetched when any would do.
@@ -81,13 +83,13 @@ func unpack(ctx context.Context, release embedded.PostgresVersion, work string) 
 	if err := errors.Join(os.Mkdir(home, 0o755), os.Mkdir(data, 0o700), os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte(major), 0o600)); err != nil {
 		return err
 	}
-	port, err := freePort(ctx)
+	ports, err := child.FreePorts(ctx, 1)
 	if err != nil {
 		return err
 	}
 	config := embedded.DefaultConfig().Version(release).Logger(io.Discard).
 		CachePath(work).RuntimePath(filepath.Join(work, "run")).BinariesPath(home).DataPath(data).
-		Port(uint32(port)) //nolint:gosec // a port has 16 bits
+		Port(uint32(ports[0])) //nolint:gosec // a port has 16 bits
 	if url := os.Getenv("OUTFLOW_MAVEN_URL"); url != "" {
 		config = config.BinaryRepositoryURL(url)
 	}
@@ -104,21 +106,9 @@ func unpack(ctx context.Context, release embedded.PostgresVersion, work string) 
 
 // cacheDir is where releases are kept.
 func cacheDir() (string, error) {
-	account, err := serverAccount()
+	account, err := child.Lookup(accounts...)
 	if err != nil {
 		return "", err
 	}
-	base, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(base, "outflow", "postgres")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	if account == nil || reachable(dir) == nil {
-		return dir, nil
-	}
-	dir = filepath.Join("/var/cache", "outflow", "postgres")
-	return dir, os.MkdirAll(dir, 0o755)
+	return account.Cache("postgres")
 }

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/outflow-db/outflow/internal/child"
 )
 
 // longestSocketDir leaves room for a socket's name in the 100 odd bytes that systems allow.
@@ -21,7 +23,7 @@ const longestSocketDir = 80
 func (s *Server) run(ctx context.Context) error {
 	for {
 		err := s.attempt(ctx)
-		if err == nil || !s.passing(err) || pause(ctx) != nil {
+		if err == nil || !s.passing(err) || child.Pause(ctx) != nil {
 			return err
 		}
 	}
@@ -38,9 +40,11 @@ func (s *Server) passing(err error) bool {
 // attempt starts the server once. A failure shows what the server logged.
 func (s *Server) attempt(ctx context.Context) (err error) {
 	if s.port = s.cfg.Port; s.port == 0 {
-		if s.port, err = freePort(ctx); err != nil {
+		ports, err := child.FreePorts(ctx, 1)
+		if err != nil {
 			return err
 		}
+		s.port = ports[0]
 	}
 	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {
@@ -51,10 +55,11 @@ func (s *Server) attempt(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p, err := spawn(s.postgres(ctx, log))
+	started, err := child.Spawn(s.postgres(ctx, log))
 	if err != nil {
 		return err
 	}
+	p := &process{started}
 	if err := s.ready(ctx, p); err != nil {
 		err = errors.Join(err, p.stop(patience))
 		said, _ := io.ReadAll(io.NewSectionReader(log, start, 1<<16)) // err is what matters

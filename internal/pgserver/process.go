@@ -2,74 +2,42 @@ package pgserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/outflow-db/outflow/internal/child"
 )
 
 // process is the server's main process.
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-}
-
-// spawn starts cmd from a goroutine that keeps its thread for as long as the command runs: the signal that
-// ends an orphan comes when the thread that made it ends, and Go ends idle threads.
-func spawn(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, done: make(chan struct{})}
-	started := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(p.done)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is in cmd.ProcessState
-		}
-	}()
-	return p, <-started
-}
+type process struct{ *child.Process }
 
 // stop asks for a shutdown that does not wait for clients, then insists.
 func (p *process) stop(patience time.Duration) error {
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
-		if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return fmt.Errorf("stopping PostgreSQL: %w", err)
-		}
-		timeout := time.NewTimer(patience)
-		defer timeout.Stop()
-		select {
-		case <-p.done:
-			return nil
-		case <-timeout.C:
-		}
+	if err := p.Stop(patience, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("stopping PostgreSQL: %w", err)
 	}
-	return errors.New("stopping PostgreSQL: it does not end")
+	return nil
 }
 
 // kill ends the process and all that it made, at once. It is stopped first so that it makes no more.
 func (p *process) kill() error {
-	pid := p.cmd.Process.Pid
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	pid := p.Cmd.Process.Pid
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("killing PostgreSQL: %w", err)
 	}
 	for _, child := range children(pid) {
 		_ = syscall.Kill(child, syscall.SIGKILL) // it may have ended by itself
 	}
-	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.Signal(syscall.SIGKILL); err != nil {
 		return fmt.Errorf("killing PostgreSQL: %w", err)
 	}
-	<-p.done
+	<-p.Done
 	return nil
 }
 
@@ -97,8 +65,8 @@ func (s *Server) ready(ctx context.Context, p *process) error {
 	defer cancel(nil)
 	go func() {
 		select {
-		case <-p.done:
-			cancel(fmt.Errorf("postgres has ended: %v", p.cmd.ProcessState))
+		case <-p.Done:
+			cancel(fmt.Errorf("postgres has ended: %v", p.Cmd.ProcessState))
 		case <-ctx.Done():
 		}
 	}()
@@ -107,27 +75,8 @@ func (s *Server) ready(ctx context.Context, p *process) error {
 		if err == nil {
 			return conn.Close(ctx)
 		}
-		if ended := pause(ctx); ended != nil {
+		if ended := child.Pause(ctx); ended != nil {
 			return ended
 		}
 	}
-}
-
-// pause waits a moment, or less if ctx ends.
-func pause(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(20 * time.Millisecond):
-		return nil
-	}
-}
-
-func freePort(ctx context.Context) (int, error) {
-	var c net.ListenConfig
-	l, err := c.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("looking for a free port: %w", err)
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/outflow-db/outflow/internal/child"
 )
 
 // patience bounds a start, crash recovery included, and a clean stop.
@@ -33,7 +35,7 @@ type Server struct {
 	dir      string
 	temp     bool // dir is deleted by Stop
 	password string
-	account  *account
+	account  *child.Account
 
 	mu   sync.Mutex
 	port int
@@ -80,7 +82,7 @@ func (s *Server) PID() int {
 	if s.proc == nil {
 		return 0
 	}
-	return s.proc.cmd.Process.Pid
+	return s.proc.Cmd.Process.Pid
 }
 
 // Stop shuts the server down, its connections too, and deletes the cluster if it was temporary. It may be
