@@ -42,10 +42,10 @@ func (b *backend) ask(ctx context.Context, req esapi.Request, v any) (err error)
 
 // unread is an error of reading what nobody needs: it matters only while the caller waits.
 func unread(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // refused is the error of an answer that is no success.

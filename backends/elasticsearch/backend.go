@@ -2,6 +2,7 @@ package elasticsearch
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/flow"
 )
 
 // Type is the name under which this package registers.
@@ -21,7 +23,7 @@ func init() {
 // The bounds of one Write.
 const (
 	maxRecords = 5000
-	maxBytes   = mostBytes
+	maxBytes   = 16 << 20
 )
 
 // backend is safe for concurrent use.
@@ -31,7 +33,7 @@ type backend struct {
 	requests  int
 	transport *elastictransport.Client
 	idle      func() // closes connections that are not in use
-	pace      *pace
+	pace      *flow.Pace
 	log       *slog.Logger
 
 	mu      sync.Mutex
@@ -41,7 +43,7 @@ type backend struct {
 // open reads the settings; see options. It does not connect.
 func open(cfg backends.Config) (*backend, error) {
 	o, err := readOptions(cfg.Settings)
-	b := &backend{name: cfg.Name, prefix: o.prefix, requests: o.requests, pace: newPace(), log: cfg.Logger}
+	b := &backend{name: cfg.Name, prefix: o.prefix, requests: o.requests, pace: flow.NewPace(bounds), log: cfg.Logger}
 	if err != nil {
 		return nil, b.fail("open", backends.Rejected, err)
 	}
@@ -70,10 +72,13 @@ func (b *backend) Layout(t backends.Target) (backends.Layout, error) {
 	return backends.DocLayout(t), nil
 }
 
-// Close closes the connections that are not in use.
+// Close closes the connections that are not in use. It can be called again.
 func (b *backend) Close() error {
 	err := b.transport.Close(context.Background())
 	b.idle()
+	if errors.Is(err, elastictransport.ErrAlreadyClosed) {
+		return nil
+	}
 	return err
 }
 

@@ -30,23 +30,27 @@ type indexState struct {
 // that are being filled, which readers see while one takes the place of another.
 func (m *model) compare(s state, building []string) []backends.Change {
 	c := comparison{m: m}
-	switch {
-	case s.index == nil:
+	if s.index == nil {
 		c.note(backends.Create, "", "", m.index)
-	default:
-		c.settings(s.index)
-		if fmt.Sprint(s.index.Mappings.Dynamic) != "strict" {
-			c.note(backends.Alter, "dynamic", fmt.Sprint(s.index.Mappings.Dynamic), "strict")
-		}
-		for _, name := range slices.Sorted(maps.Keys(m.fields)) {
-			c.field("fields."+name, asMap(m.fields[name]), asMap(s.index.Mappings.Properties[name]))
-		}
-		if _, there := s.index.Aliases[m.write]; !there {
-			c.note(backends.Alter, "write alias", "", m.write)
-		}
+	} else {
+		c.index(s.index)
 	}
 	c.alias(s, building)
 	return c.found
+}
+
+// index compares what is inside of an index that exists.
+func (c *comparison) index(s *indexState) {
+	c.settings(s)
+	if fmt.Sprint(s.Mappings.Dynamic) != "strict" {
+		c.note(backends.Alter, "dynamic", fmt.Sprint(s.Mappings.Dynamic), "strict")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.m.fields)) {
+		c.field("fields."+name, asMap(c.m.fields[name]), asMap(s.Mappings.Properties[name]))
+	}
+	if _, there := s.Aliases[c.m.write]; !there {
+		c.note(backends.Alter, "write alias", "", c.m.write)
+	}
 }
 
 type comparison struct {

@@ -36,9 +36,3 @@ func (b *backend) names(t backends.Target) (names, error) {
 
 // generation is the index of a generation, which counts from 1.
 func generation(alias string, n int) string { return fmt.Sprintf("%s@%d", alias, max(n, 1)) }
-
-// ours says whether the index is a generation of the alias.
-func ours(alias, index string) bool {
-	rest, ok := strings.CutPrefix(index, alias+"@")
-	return ok && strings.Trim(rest, "0123456789") == "" && rest != ""
-}

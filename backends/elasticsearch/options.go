@@ -1,6 +1,7 @@
 package elasticsearch
 
 import (
+	"compress/gzip"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 
+	"github.com/outflow-db/outflow/internal/flow"
 	"github.com/outflow-db/outflow/internal/settings"
 )
 
@@ -28,6 +30,13 @@ const (
 	dialTimeout = 3 * time.Second
 	keptPerNode = 32 // idle connections; Go's own default of 2 would dial anew for most requests
 )
+
+// bounds are those of a request's body. The server's own limit is http.max_content_length, 100 MB; its guide advises
+// "a couple tens of megabytes" at most.
+var bounds = flow.Bounds{
+	Least: 64 << 10, First: 2 << 20, Most: maxBytes,
+	Fast: 250 * time.Millisecond, Slow: 2 * time.Second,
+}
 
 // options are the backend's settings.
 type options struct {
@@ -153,20 +162,39 @@ func (o *options) transport() (*elastictransport.Client, func(), error) {
 		MaxIdleConnsPerHost: keptPerNode,
 		IdleConnTimeout:     time.Minute,
 	}
-	client, err := elastictransport.New(elastictransport.Config{
-		URLs: o.addresses, Username: o.username, Password: o.password, APIKey: o.apiKey, ServiceToken: o.tokenText,
-		Transport:    t,
-		DisableRetry: len(o.addresses) == 1,
-		MaxRetries:   len(o.addresses) - 1,
-		RetryOnError: func(_ *http.Request, err error) bool { return notSent(err) },
-		// No status makes it try again, which an empty list would not say.
-		RetryOnStatus:       []int{-1},
-		CompressRequestBody: o.compression, CompressRequestBodyLevel: 1,
-	})
+	client, err := elastictransport.NewClient(append(o.choices(),
+		elastictransport.WithURLs(o.addresses...),
+		elastictransport.WithTransport(t),
+	)...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the client: %w", err)
 	}
 	return client, t.CloseIdleConnections, nil
+}
+
+// choices are how the client shows who it is, packs its requests and tries other nodes.
+func (o *options) choices() (list []elastictransport.Option) {
+	if o.username != "" {
+		list = append(list, elastictransport.WithBasicAuth(o.username, o.password))
+	}
+	if o.apiKey != "" {
+		list = append(list, elastictransport.WithAPIKey(o.apiKey))
+	}
+	if o.tokenText != "" {
+		list = append(list, elastictransport.WithServiceToken(o.tokenText))
+	}
+	if o.compression {
+		list = append(list, elastictransport.WithCompression(gzip.BestSpeed))
+	}
+	if len(o.addresses) == 1 {
+		return append(list, elastictransport.WithDisableRetry())
+	}
+	return append(list,
+		elastictransport.WithMaxRetries(len(o.addresses)-1),
+		elastictransport.WithRetryOnError(func(_ *http.Request, err error) bool { return notSent(err) }),
+		// No status makes it try again, which an empty list would not say.
+		elastictransport.WithRetryOnStatus(-1),
+	)
 }
 
 // notSent says whether the error came before anything of a request was sent.

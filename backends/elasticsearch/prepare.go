@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -144,9 +145,9 @@ func (b *backend) create(ctx context.Context, m *model, served bool) error {
 	if served && !m.building {
 		aliases[m.alias] = map[string]any{}
 	}
-	all := map[string]any{}
-	for name, v := range m.nested {
-		all[name] = v
+	all := maps.Clone(m.nested)
+	if all == nil {
+		all = map[string]any{}
 	}
 	for name, v := range m.wanted() {
 		if _, own := m.own[name]; !own {

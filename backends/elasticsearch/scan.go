@@ -37,7 +37,8 @@ func (b *backend) Scan(ctx context.Context, t backends.Target, fn func([]backend
 		return b.classifyFor("scan", t, err)
 	}
 	defer b.forget(ctx, pit.ID)
-	var one sync.Mutex
+	var one sync.Mutex // guards fn and enough
+	var enough error
 	group, ctx := errgroup.WithContext(ctx)
 	for part := range scanParts {
 		group.Go(func() error {
@@ -45,7 +46,10 @@ func (b *backend) Scan(ctx context.Context, t backends.Target, fn func([]backend
 			return s.read(ctx, func(page []backends.Entry) error {
 				one.Lock()
 				defer one.Unlock()
-				return fn(page)
+				if enough == nil {
+					enough = fn(page)
+				}
+				return enough
 			})
 		})
 	}

@@ -32,7 +32,7 @@ func (b *backend) Write(ctx context.Context, t backends.Target, records []backen
 		}
 	}
 	for sent := 0; sent < len(places); {
-		body, n := encode(records, places[sent:], b.pace.most())
+		body, n := encode(records, places[sent:], b.pace.Most())
 		err := b.bulk(ctx, t, names, body, records, places[sent:sent+n], results)
 		if err != nil {
 			e := b.classifyFor("write", t, err)
@@ -78,7 +78,7 @@ func (b *backend) bulk(ctx context.Context, t backends.Target, names names, body
 	}, &answer)
 	if err != nil {
 		if e := b.classify("write", err); e.Class == backends.Overload || e.Class == backends.Unknown {
-			b.pace.refused(len(body))
+			b.pace.Refused(len(body))
 			return tooLarge(e, len(places))
 		}
 		return err
@@ -86,15 +86,20 @@ func (b *backend) bulk(ctx context.Context, t backends.Target, names names, body
 	if len(answer.Items) != len(places) {
 		return b.failFor("write", t, backends.Unknown, fmt.Errorf("the server answered for %d of %d records", len(answer.Items), len(places)))
 	}
-	full := false
+	failed := map[backends.Class]int{}
 	for j, i := range places {
 		results[i] = b.result(t, records[i], answer.Items[j])
-		full = full || results[i].Err != nil && results[i].Err.Class == backends.Overload
+		if e := results[i].Err; e != nil {
+			failed[e.Class]++
+		}
 	}
-	if full {
-		b.pace.refused(len(body))
+	if failed[backends.Overload] > 0 {
+		b.pace.Refused(len(body))
 	} else {
-		b.pace.took(len(body), time.Since(began))
+		b.pace.Took(len(body), time.Since(began))
+	}
+	if failed[backends.Schema] == len(places) { // the index is gone: it is no matter of these records
+		return results[places[0]].Err
 	}
 	return nil
 }
