@@ -79,9 +79,9 @@ func (w *world) run() {
 	})
 }
 
-func (w *world) exec(sql string, args ...any) {
+func (w *world) exec(sql string) {
 	w.t.Helper()
-	if _, err := w.source.Exec(w.t.Context(), sql, args...); err != nil {
+	if _, err := w.source.Exec(w.t.Context(), sql); err != nil {
 		w.t.Fatalf("%s: %v", sql, err)
 	}
 }

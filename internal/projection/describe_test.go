@@ -43,8 +43,10 @@ func TestDescribeTellsColumnsAndTables(t *testing.T) {
 		columns[i].OID = 0
 	}
 	want := []backends.Column{
-		{Name: "v", Type: "real[]", Base: "real[]", Form: "b"}, {Name: `od"d`, Type: "numeric(10,2)", Base: "numeric", Form: "b"},
-		{Name: "c", Type: "text", Base: "text", Form: "b"}, {Name: "n", Type: "bigint", Base: "bigint", Form: "b"},
+		{Name: "v", Type: "real[]", Base: "real[]", Form: "b"},
+		{Name: `od"d`, Type: "numeric(10,2)", Base: "numeric", Form: "b"},
+		{Name: "c", Type: "text", Base: "text", Form: "b"},
+		{Name: "n", Type: "bigint", Base: "bigint", Form: "b"},
 	}
 	if d := cmp.Diff(want, columns); d != "" {
 		t.Error(d)
@@ -76,9 +78,12 @@ func TestDescribeTellsTypesOfUsers(t *testing.T) {
 		columns[i].OID = 0
 	}
 	want := []backends.Column{
-		{Name: "m", Type: "mood", Base: "mood", Form: backends.FormEnum}, {Name: "ms", Type: "mood[]", Base: "mood[]", Form: backends.FormEnum},
-		{Name: "p", Type: "pair", Base: "pair", Form: backends.FormComposite}, {Name: "ps", Type: "pair[]", Base: "pair[]", Form: backends.FormComposite},
-		{Name: "s", Type: "shorter", Base: "character varying", Form: backends.FormBase}, {Name: "r", Type: "int4range", Base: "int4range", Form: backends.FormRange},
+		{Name: "m", Type: "mood", Base: "mood", Form: backends.FormEnum},
+		{Name: "ms", Type: "mood[]", Base: "mood[]", Form: backends.FormEnum},
+		{Name: "p", Type: "pair", Base: "pair", Form: backends.FormComposite},
+		{Name: "ps", Type: "pair[]", Base: "pair[]", Form: backends.FormComposite},
+		{Name: "s", Type: "shorter", Base: "character varying", Form: backends.FormBase},
+		{Name: "r", Type: "int4range", Base: "int4range", Form: backends.FormRange},
 	}
 	if d := cmp.Diff(want, columns); d != "" {
 		t.Error(d)
