@@ -73,6 +73,7 @@ type Backend struct {
 	Name     string
 	Type     string         // one of backends.Types
 	Settings map[string]any // never nil; may hold secrets
+	Worker   jobs.Limits    // how it is written, where it differs from the file's worker
 	Line     int
 }
 

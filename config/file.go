@@ -83,11 +83,11 @@ func (r *reader) config(c *Config, root *yaml.Node) {
 
 func (r *reader) worker(w *jobs.Settings) map[string]field {
 	return map[string]field{
-		"lanes":         r.count(&w.Lanes, 1, 256),
-		"page_keys":     r.count(&w.PageKeys, 1, 100_000),
+		"lanes":         r.count(&w.Lanes, 256),
+		"page_keys":     r.count(&w.PageKeys, 100_000),
 		"portion_bytes": r.size(&w.PortionBytes, 64<<10, "8MiB"),
 		"memory_bytes":  r.size(&w.MemoryBytes, 1<<20, "128MiB"),
-		"batch_records": r.count(&w.BatchRecords, 1, 100_000),
+		"batch_records": r.count(&w.BatchRecords, 100_000),
 		"batch_bytes":   r.size(&w.BatchBytes, 64<<10, "4MiB"),
 		"lease":         r.duration(&w.Lease, time.Second, "10s"),
 		"slice":         r.duration(&w.Slice, time.Second, "10s"),
@@ -100,6 +100,17 @@ func (r *reader) worker(w *jobs.Settings) map[string]field {
 		"late":          r.duration(&w.Late, time.Second, "15m"),
 		"poll":          r.flag(&w.Poll),
 		"refuse_copy":   r.flag(&w.RefuseCopy),
+	}
+}
+
+// limits reads what a backend has otherwise than worker says.
+func (r *reader) limits(l *jobs.Limits) map[string]field {
+	return map[string]field{
+		"lanes":         r.count(&l.Lanes, 256),
+		"batch_records": r.count(&l.BatchRecords, 100_000),
+		"batch_bytes":   r.size(&l.BatchBytes, 64<<10, "4MiB"),
+		"patience":      r.duration(&l.Patience, time.Millisecond, "15s"),
+		"request":       r.duration(&l.Request, time.Millisecond, "30s"),
 	}
 }
 

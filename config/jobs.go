@@ -20,6 +20,12 @@ func (c *Config) Jobs(pool *pgxpool.Pool, logger *slog.Logger) jobs.Config {
 	}
 	for _, b := range c.Backends {
 		j.Backends = append(j.Backends, backends.Config{Name: b.Name, Type: b.Type, Settings: c.settings(b)})
+		if b.Worker != (jobs.Limits{}) {
+			if j.Limits == nil {
+				j.Limits = map[string]jobs.Limits{}
+			}
+			j.Limits[b.Name] = b.Worker
+		}
 	}
 	for _, p := range c.Projections {
 		j.Projections = append(j.Projections, jobs.Projection{Kind: p.Kind, Backend: p.Backend, Target: p.Target, Query: p.Query, Settings: p.Settings})

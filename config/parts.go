@@ -113,6 +113,7 @@ func (r *reader) backends(c *Config) field {
 			r.mapping(value, path, map[string]field{
 				"type":     r.backendType(&b.Type),
 				"settings": r.settings(&b.Settings),
+				"worker":   func(n *yaml.Node, path string) { r.mapping(n, path, r.limits(&b.Worker)) },
 			})
 			if !has(value, "type") {
 				r.fail(key, path, "type is missing: want one of %s", strings.Join(backends.Types(), ", "))

@@ -61,7 +61,7 @@ func TestProblemsOfFields(t *testing.T) {
 		{"root", "databse: x", []string{`c.yaml:1:1: unknown field "databse" (did you mean database?): want backends, console, database, kinds, log, projections, worker`}},
 		{"log", "log: {colour: x}", []string{`c.yaml:1:7: log: unknown field "colour": want format, level`}},
 		{"kind", "kinds: {a: {table: t, tabel: u}}", []string{`c.yaml:1:23: kinds.a: unknown field "tabel" (did you mean table?): want dependants, key, list, per_row, table`}},
-		{"backend", "backends: {a: {type: store, setings: 1}}", []string{`c.yaml:1:29: backends.a: unknown field "setings" (did you mean settings?): want settings, type`}},
+		{"backend", "backends: {a: {type: store, setings: 1}}", []string{`c.yaml:1:29: backends.a: unknown field "setings" (did you mean settings?): want settings, type, worker`}},
 	} {
 		b.check(t)
 	}

@@ -36,8 +36,8 @@ func oneOf(about string, words ...string) object { return or(about, object{"enum
 
 func yesOrNo(about string) object { return or(about, object{"type": "boolean"}) }
 
-func wholeNumber(about string, least, most int) object {
-	return or(about, object{"type": "integer", "minimum": least, "maximum": most})
+func wholeNumber(about string, most int) object {
+	return or(about, object{"type": "integer", "minimum": 1, "maximum": most})
 }
 
 func byteCount(about string) object {
@@ -78,6 +78,7 @@ func schema() object {
 		"backends": named("The stores that follow the database.", backendName.String(), mapping("A store.", object{
 			"type":     some("A registered type, such as postgres: the program knows its own."),
 			"settings": settingsSchema("What the type asks for: addresses, credentials, limits."),
+			"worker":   limitsSchema(),
 		}, "type")),
 		"projections": object{"description": "What goes where.", "type": []string{"array", "null"}, "items": projectionSchema()},
 	})
@@ -87,11 +88,11 @@ func schema() object {
 
 func workerSchema() object {
 	return mapping("How the workers work. What is left out has its default.", object{
-		"lanes":         wholeNumber("Ranges of keys that are written side by side, of backends added from now on. Default: 1.", 1, 256),
-		"page_keys":     wholeNumber("Keys of a page, about. Default: 4000.", 1, 100_000),
+		"lanes":         wholeNumber("Ranges of keys that are written side by side, of backends added from now on. Default: 1.", 256),
+		"page_keys":     wholeNumber("Keys of a page, about. Default: 4000.", 100_000),
 		"portion_bytes": byteCount("Bytes of records that a lane reads before it writes them. Default: 8MiB."),
 		"memory_bytes":  byteCount("Bytes of records that all lanes of a process hold together."),
-		"batch_records": wholeNumber("Records of a request, unless the backend takes fewer. Default: 1000.", 1, 100_000),
+		"batch_records": wholeNumber("Records of a request, unless the backend takes fewer. Default: 1000.", 100_000),
 		"batch_bytes":   byteCount("Bytes of a request, unless the backend takes fewer. Default: 4MiB."),
 		"lease":         timeSpan("After which a dead worker's lane is free. Default: 10s."),
 		"slice":         timeSpan("After which a job makes room for others. Default: 10s."),
@@ -104,6 +105,16 @@ func workerSchema() object {
 		"late":          timeSpan("How long a request may still arrive after its sender gave up. Default: 15m."),
 		"poll":          yesOrNo("True: no LISTEN, for PgBouncer in transaction mode and PREPARE TRANSACTION."),
 		"refuse_copy":   yesOrNo("True: fail in a copy of the database instead of feeding the same stores."),
+	})
+}
+
+func limitsSchema() object {
+	return mapping("How this backend is written, where it differs from worker.", object{
+		"lanes":         wholeNumber("Ranges of keys that are written side by side, when it is added.", 256),
+		"batch_records": wholeNumber("Records of a request, unless the backend takes fewer.", 100_000),
+		"batch_bytes":   byteCount("Bytes of a request, unless the backend takes fewer."),
+		"patience":      timeSpan("How long a job retries the store before River retries it."),
+		"request":       timeSpan("Time for one request to the store."),
 	})
 }
 

@@ -46,12 +46,12 @@ func (r *reader) flag(to *bool) field {
 	return convert(r, to, "true or false", func(s string) (bool, bool) { return s == "true", s == "true" || s == "false" })
 }
 
-// count reads a whole number from least to most.
-func (r *reader) count(to *int, least, most int) field {
-	want := "a whole number from " + strconv.Itoa(least) + " to " + strconv.Itoa(most)
+// count reads a whole number from 1 to most.
+func (r *reader) count(to *int, most int) field {
+	want := "a whole number from 1 to " + strconv.Itoa(most)
 	return convert(r, to, want, func(s string) (int, bool) {
 		v, err := strconv.Atoi(s)
-		return v, err == nil && v >= least && v <= most
+		return v, err == nil && v >= 1 && v <= most
 	})
 }
 

@@ -73,7 +73,7 @@ func (b *batchWrite) once(ctx context.Context, records []backends.Record) (left 
 		case r.Outcome != backends.Failed:
 			b.w.acknowledge(b.plan, records[i], false)
 		case judge(r.Err.Class) == park:
-			b.w.park(b.plan.Kind, b.plan.target.Name, records[i].Key, records[i].Version, r.Err)
+			b.w.park(b.plan.Kind, b.plan.place(), records[i].Key, records[i].Version, r.Err)
 		default:
 			left, failure = append(left, records[i]), graver(failure, r.Err)
 			if judge(r.Err.Class) == doubts {
@@ -94,14 +94,14 @@ func (b *batchWrite) suspect(ctx context.Context, records []backends.Record) err
 	b.w.count(func(o *Output) { o.Unknown += len(records) })
 	var keys []string
 	for _, r := range records {
-		if at, known := b.doubts[r.Key]; !known || time.Since(at) > set.Patience {
+		if at, known := b.doubts[r.Key]; !known || time.Since(at) > b.w.s.patience {
 			keys = append(keys, r.Key)
 		}
 	}
 	if len(keys) == 0 {
 		return nil
 	}
-	age := set.Late + set.Patience // the tries that follow are covered
+	age := set.Late + b.w.s.patience // the tries that follow are covered
 	if err := outbox.Suspect(context.WithoutCancel(ctx), b.w.e.c.Pool, b.w.s.name, b.w.t.Owner, b.plan.Kind, keys, set.Lease, age); err != nil {
 		return err
 	}
@@ -127,7 +127,9 @@ func (b *batchWrite) mend(ctx context.Context, failure *backends.Error) error {
 		if b.mended {
 			return failure
 		}
-		if err := b.w.s.prepare(ctx, true); err != nil {
+		if err := b.w.s.prepare(ctx, true); errors.Is(err, errOutdated) {
+			return err
+		} else if err != nil {
 			if e := backends.AsError("prepare", b.w.s.name, err); fatal(e.Class) {
 				return e
 			}
@@ -144,7 +146,7 @@ func (b *batchWrite) mend(ctx context.Context, failure *backends.Error) error {
 func (b *batchWrite) rest(ctx context.Context, failure *backends.Error) error {
 	b.tries++
 	b.w.count(func(o *Output) { o.Retries++ })
-	if time.Since(b.began) > b.w.e.c.Settings.Patience || b.w.e.stopping(b.w.s) || b.w.t.Hold() {
+	if time.Since(b.began) > b.w.s.patience || b.w.e.stopping(b.w.s) || b.w.t.Hold() {
 		return failure
 	}
 	b.w.e.log.WarnContext(ctx, "a write failed and is tried again", "backend", b.w.s.name, "try", b.tries, "class", failure.Class, "error", failure)
@@ -182,7 +184,7 @@ func (b *batchWrite) overtake(ctx context.Context, behind []overtaken) ([]backen
 		case o.stored <= o.record.Version:
 			b.w.acknowledge(b.plan, o.record, true)
 		case o.stored >= versionsEnd:
-			b.w.park(b.plan.Kind, b.plan.target.Name, o.record.Key, o.record.Version, b.foreign(o.stored))
+			b.w.park(b.plan.Kind, b.plan.place(), o.record.Key, o.record.Version, b.foreign(o.stored))
 		default:
 			records, above = append(records, o.record), max(above, o.stored)
 		}

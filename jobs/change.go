@@ -26,7 +26,7 @@ func (e *Engine) Change(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	if c.Settings != e.c.Settings || roomy(c, len(c.Backends)) != nil {
+	if c.Settings != e.c.Settings || roomy(c) != nil {
 		return ErrRestart
 	}
 	p, err := MakePlan(ctx, c, PlanOptions{})
@@ -58,7 +58,7 @@ func (e *Engine) swap(ctx context.Context, c Config) error {
 	var errs []error
 	for _, b := range c.Backends {
 		if e.store(b.Name) == nil {
-			errs = append(errs, e.Add(ctx, b, c.Projections))
+			errs = append(errs, e.Add(ctx, b, c.Limits[b.Name], c.Projections))
 		}
 	}
 	return errors.Join(errs...)
@@ -68,13 +68,7 @@ func (e *Engine) swap(ctx context.Context, c Config) error {
 func (e *Engine) restore(ctx context.Context, out []*store) error {
 	var errs []error
 	for _, s := range out {
-		var projections []Projection
-		for _, plans := range s.plans {
-			for _, p := range plans {
-				projections = append(projections, p.Projection)
-			}
-		}
-		errs = append(errs, e.Add(ctx, s.cfg, projections))
+		errs = append(errs, e.Add(ctx, s.cfg, s.limits, s.projections))
 	}
 	return errors.Join(errs...)
 }
@@ -82,7 +76,7 @@ func (e *Engine) restore(ctx context.Context, out []*store) error {
 // configured says whether the store is what the configuration says of it.
 func (s *store) configured(c Config) bool {
 	i := slices.IndexFunc(c.Backends, func(b backends.Config) bool { return b.Name == s.name })
-	if i < 0 || c.Backends[i].Type != s.typ || !reflect.DeepEqual(c.Backends[i].Settings, s.cfg.Settings) {
+	if i < 0 || c.Backends[i].Type != s.typ || !reflect.DeepEqual(c.Backends[i].Settings, s.cfg.Settings) || c.Limits[s.name] != s.limits {
 		return false
 	}
 	digests := map[[2]string]string{}

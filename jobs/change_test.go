@@ -8,6 +8,7 @@ import (
 
 	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/jobs"
+	"github.com/outflow-db/outflow/outbox"
 )
 
 // A running engine takes in a backend, another projection of a backend, and leaves one out, while others go on.
@@ -44,6 +45,58 @@ func TestChangeWhileItRuns(t *testing.T) {
 	if got := other.holds("items")["1"]; got != `{"v": "V1"}` {
 		t.Errorf("the backend that was taken out got %s", got)
 	}
+}
+
+// One backend can have limits of its own: they hold for it alone, are checked, and a running engine takes new ones.
+func TestLimitsOfOneBackend(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := newFake(t)
+	w.c.Backends = append(w.c.Backends, other.config(t, "other"))
+	w.c.Projections = append(w.c.Projections, jobs.Projection{Kind: "item", Backend: "other", Target: "items", Query: itemQuery})
+	w.c.Limits = map[string]jobs.Limits{"other": {BatchRecords: 2, Lanes: 2}}
+	e, _ := w.start()
+	w.wait(w.write(rows(9)), "main", "other")
+	if got := [2]int{w.store.biggest(), other.biggest()}; got[0] <= 2 || got[1] != 2 {
+		t.Errorf("requests of up to %d records, want more than 2 and 2", got)
+	}
+	lanes := `select string_agg(backend || ' ' || n, ', ' order by backend) from (select backend, count(*) n from outbox.lanes group by 1) l`
+	if got := value[string](w, lanes); got != "main 1, other 2" {
+		t.Errorf("lanes: %s", got)
+	}
+
+	w.c.Limits = map[string]jobs.Limits{"other": {BatchRecords: 3}}
+	if err := e.Change(t.Context(), w.c); err != nil {
+		t.Fatal(err)
+	}
+	w.wait(w.write(`update item set v = 'new'`), "main", "other")
+	if got := other.biggest(); got != 3 {
+		t.Errorf("after the change requests of up to %d records, want 3", got)
+	}
+
+	w.c.Limits = map[string]jobs.Limits{"other": {Request: -1}, "lost": {}}
+	err := e.Change(t.Context(), w.c)
+	for _, want := range []string{"backend other: settings: request is -1ns", "limits of backend lost: it is not configured"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q in: %v", want, err)
+		}
+	}
+}
+
+// A process with a pool too small for all lanes of a split backend works them in turns.
+func TestLanesWaitForConnections(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	w.applied(rows(3))
+	if err := outbox.Split(t.Context(), w.pool, "main", 0, 64); err != nil {
+		t.Fatal(err)
+	}
+	if most := int(w.pool.Config().MaxConns); most >= 2*64 {
+		t.Fatalf("the pool has %d connections: this shows nothing", most)
+	}
+	w.applied(`delete from item`, rows(2000))
+	w.agrees()
 }
 
 // A configuration that cannot work, or that needs another engine, is refused, and the old one goes on.

@@ -1,9 +1,11 @@
 package jobs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"regexp"
 	"slices"
 	"time"
@@ -46,6 +48,22 @@ type Settings struct {
 	Poll         bool          // look for changes instead of being notified: for PgBouncer in transaction mode, and where PREPARE TRANSACTION is used
 	Lanes        int           // lanes of backends added from now on; default 1
 	RefuseCopy   bool          // fail in a copy of the database, instead of taking its positions over and feeding the same stores
+}
+
+// Limits are settings of one backend alone. Zero values mean those of Settings.
+type Limits struct {
+	Lanes        int           // as Settings.Lanes
+	BatchRecords int           // as Settings.BatchRecords
+	BatchBytes   int           // as Settings.BatchBytes
+	Patience     time.Duration // as Settings.Patience
+	Request      time.Duration // as Settings.Request
+}
+
+// within is the settings with the limits instead of theirs.
+func (l Limits) within(s Settings) Settings {
+	s.Lanes, s.BatchRecords, s.BatchBytes = cmp.Or(l.Lanes, s.Lanes), cmp.Or(l.BatchRecords, s.BatchRecords), cmp.Or(l.BatchBytes, s.BatchBytes)
+	s.Patience, s.Request = cmp.Or(l.Patience, s.Patience), cmp.Or(l.Request, s.Request)
+	return s
 }
 
 // withDefaults fills in what is zero.
@@ -115,6 +133,7 @@ type Config struct {
 	Backends    []backends.Config
 	Projections []Projection
 	Settings    Settings
+	Limits      map[string]Limits    // of single backends, by name
 	Logger      *slog.Logger         // nil: discarded
 	Observer    Observer             // is told what the engine does; nil: nobody
 	Tracing     trace.TracerProvider // makes a span of each page and of each request to a store; nil: none
@@ -142,6 +161,9 @@ func (c Config) checked() (Config, error) {
 	return c, errors.Join(errs...)
 }
 
+// settings are those for the backend.
+func (c Config) settings(backend string) Settings { return c.Limits[backend].within(c.Settings) }
+
 // backendName is the form of a backend's name, which River's queues have as well.
 var backendName = regexp.MustCompile(`^[a-z0-9]+([_-][a-z0-9]+)*$`)
 
@@ -158,7 +180,17 @@ func (c Config) backendProblems() []error {
 		case b.Name == maintenance:
 			errs = append(errs, fmt.Errorf("backend %s: the name is taken by a queue of the engine's own", b.Name))
 		}
+		for _, err := range c.settings(b.Name).problems() {
+			if !slices.ContainsFunc(c.Settings.problems(), func(e error) bool { return e.Error() == err.Error() }) {
+				errs = append(errs, fmt.Errorf("backend %s: %w", b.Name, err))
+			}
+		}
 		known[b.Name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Limits)) {
+		if !known[name] {
+			errs = append(errs, fmt.Errorf("limits of backend %s: it is not configured", name))
+		}
 	}
 	return errs
 }

@@ -37,7 +37,8 @@ type Engine struct {
 	drop    context.CancelFunc
 	running atomic.Bool
 
-	atWork atomic.Int32 // lanes that are worked here right now
+	room   chan struct{} // a token for each lane that the pool has connections for
+	atWork atomic.Int32  // lanes that are worked here right now
 
 	mu     sync.RWMutex
 	stores map[string]*store
@@ -52,10 +53,10 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := roomy(c, len(c.Backends)); err != nil {
+	if err := roomy(c); err != nil {
 		return nil, err
 	}
-	e := &Engine{c: c, log: c.Logger, tracer: newTracer(c.Tracing), process: self(), ended: make(chan struct{}), stores: map[string]*store{}, paused: map[string]bool{}}
+	e := &Engine{c: c, log: c.Logger, tracer: newTracer(c.Tracing), process: self(), ended: make(chan struct{}), room: make(chan struct{}, (c.Pool.Config().MaxConns-short)/perLane), stores: map[string]*store{}, paused: map[string]bool{}}
 	e.hard, e.drop = context.WithCancel(context.WithoutCancel(ctx))
 	e.waker = outbox.NewWaker(c.Pool, c.Logger)
 	if e.client, err = e.river(); err != nil {
@@ -71,16 +72,41 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	return e, nil
 }
 
-// roomy checks that the pool has connections for everything that holds one for long: two for each lane, one that
-// reads pages and one that logs what follows from them, and four for short statements. The two connections of a
-// process that are notified are outside of the pool.
-func roomy(c Config, backends int) error {
-	need, have := 2*backends*c.Settings.Lanes+4, int(c.Pool.Config().MaxConns)
+// roomy checks that the pool has connections for everything that holds one for long. The two connections of a process
+// that are notified are outside of the pool.
+func roomy(c Config) error {
+	lanes := 0
+	for _, b := range c.Backends {
+		lanes += c.settings(b.Name).Lanes
+	}
+	need, have := perLane*lanes+short, int(c.Pool.Config().MaxConns)
 	if have < need {
-		return fmt.Errorf("the pool has %d connections at most, but %d backends with %d lanes need %d: set pool_max_conns in the database URL", have, backends, c.Settings.Lanes, need)
+		return fmt.Errorf("the pool has %d connections at most, but %d backends with %d lanes need %d: set pool_max_conns in the database URL", have, len(c.Backends), lanes, need)
 	}
 	return nil
 }
+
+// The connections that a lane holds, one that reads pages and one that logs what follows from them, and those for short
+// statements.
+const (
+	perLane = 2
+	short   = 4
+)
+
+// enter waits until the pool has the connections for one more lane, which it may not have when lanes were split after
+// the start. Without them lanes would hold one each, and wait for each other's. It is false if the engine or the job
+// ends before; else the caller calls leave in the end.
+func (e *Engine) enter(ctx context.Context) bool {
+	select {
+	case e.room <- struct{}{}:
+		return true
+	case <-e.ended:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+func (e *Engine) leave() { <-e.room }
 
 // river makes the client, with a queue for each backend. Every process knows every kind of job, because the leader
 // discards stuck jobs of kinds that it does not know.
@@ -90,6 +116,7 @@ func (e *Engine) river() (*river.Client[pgx.Tx], error) {
 		river.AddWorkerSafely(workers, &projector{e: e}),
 		river.AddWorkerSafely(workers, &pruner{e: e}),
 		river.AddWorkerSafely(workers, &verifier{e: e}),
+		river.AddWorkerSafely(workers, &rebuildWorker{e: e}),
 	); err != nil {
 		return nil, fmt.Errorf("adding workers: %w", err)
 	}
@@ -154,8 +181,8 @@ func (e *Engine) start(ctx, base context.Context) error {
 	if err := e.settle(ctx); err != nil {
 		return err
 	}
-	for _, s := range e.stores {
-		if err := s.agrees(ctx, e.c.Pool); err != nil {
+	for _, s := range e.all() {
+		if err := e.ready(ctx, s); err != nil {
 			return fmt.Errorf("%w (run Setup with this configuration first)", err)
 		}
 	}
@@ -164,6 +191,19 @@ func (e *Engine) start(ctx, base context.Context) error {
 	}
 	e.running.Store(true)
 	return nil
+}
+
+// ready checks that a store is what the database says, of whose generations there may be others since it was opened.
+func (e *Engine) ready(ctx context.Context, s *store) error {
+	err := s.agrees(ctx, e.c.Pool)
+	if !errors.Is(err, errOutdated) {
+		return err
+	}
+	fresh, err := s.reopened(ctx, e.c)
+	if err == nil {
+		e.replace(s, fresh)
+	}
+	return err
 }
 
 // Running says whether the engine works: Run has started it, and has not been told to end.
@@ -205,9 +245,9 @@ func (e *Engine) Close() error {
 
 // Add takes a backend in while the engine runs; projections of other backends are ignored. The caller has recorded
 // it with Setup.
-func (e *Engine) Add(ctx context.Context, b backends.Config, projections []Projection) error {
+func (e *Engine) Add(ctx context.Context, b backends.Config, limits Limits, projections []Projection) error {
 	c := e.c
-	c.Backends, c.Projections = []backends.Config{b}, of(b.Name, projections)
+	c.Backends, c.Projections, c.Limits = []backends.Config{b}, of(b.Name, projections), map[string]Limits{b.Name: limits}
 	if _, err := c.checked(); err != nil {
 		return err
 	}
@@ -236,11 +276,22 @@ func (e *Engine) admit(ctx context.Context, s *store) error {
 	if e.stores[s.name] != nil {
 		return fmt.Errorf("backend %s runs already", s.name)
 	}
-	if err := roomy(e.c, len(e.stores)+1); err != nil {
+	if err := e.roomFor(s); err != nil {
 		return err
 	}
 	e.stores[s.name] = s
 	return nil
+}
+
+// roomFor is roomy for the engine's stores and one more.
+func (e *Engine) roomFor(s *store) error {
+	c := e.c
+	c.Backends, c.Limits = []backends.Config{s.cfg}, map[string]Limits{s.name: s.limits}
+	for name, other := range e.stores {
+		c.Backends = append(c.Backends, other.cfg)
+		c.Limits[name] = other.limits
+	}
+	return roomy(c)
 }
 
 // forget takes a store out, and answers it if it was there.

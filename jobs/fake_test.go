@@ -21,6 +21,7 @@ type fake struct {
 	prepared  int
 	sent      int // records sent
 	most      int // bytes of the largest write
+	widest    int // records of the largest write
 	features  backends.Features
 	onWrite   func(ctx context.Context, n int, rs []backends.Record) error // before anything is applied; n counts writes from 1
 	afterward func(n int) error                                            // after everything was applied: the answer is lost
@@ -109,7 +110,7 @@ func (f *fake) Write(ctx context.Context, target backends.Target, records []back
 		results[i] = f.apply(target.Name, r)
 	}
 	f.sent += len(records)
-	f.most = max(f.most, bytes)
+	f.most, f.widest = max(f.most, bytes), max(f.widest, len(records))
 	if f.afterward != nil {
 		if err := f.afterward(n); err != nil {
 			return nil, err
@@ -237,4 +238,11 @@ func containsAll(text string, parts ...string) error {
 		}
 	}
 	return nil
+}
+
+// biggest is how many records the largest write had.
+func (f *fake) biggest() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.widest
 }

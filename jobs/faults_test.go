@@ -308,10 +308,10 @@ func TestAddAndRemove(t *testing.T) {
 	if err := jobs.Setup(t.Context(), more); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Add(t.Context(), more.Backends[1], more.Projections); err != nil {
+	if err := e.Add(t.Context(), more.Backends[1], jobs.Limits{}, more.Projections); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Add(t.Context(), more.Backends[1], more.Projections); err == nil {
+	if err := e.Add(t.Context(), more.Backends[1], jobs.Limits{}, more.Projections); err == nil {
 		t.Error("a backend was added twice")
 	}
 	eventually(t, "the new backend is filled", func() bool { return len(other.holds("items")) == 10 })

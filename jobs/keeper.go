@@ -56,7 +56,7 @@ func (k *keeper) turn(ctx context.Context) error {
 		if err != nil {
 			return false, at, err
 		}
-		k.leave(ctx)
+		k.turnOver(ctx)
 		k.probe(ctx, lanes, time.Now())
 		if changed := k.e.notePaused(lanes); changed || time.Since(k.chored) >= choreEvery {
 			k.chored = time.Now()
@@ -105,23 +105,52 @@ func (k *keeper) due(lanes []outbox.LaneState, runs func(string) bool, now time.
 }
 
 // chores is what is done now and then: it looks whether the database has a new history, moves the positions of idle
-// lanes, shows on River's queues which backends are paused, and notes processes that have ended.
+// lanes, shows on River's queues which backends are paused, notes processes that have ended, and calls for rebuilds that
+// nobody sees to.
 func (k *keeper) chores(ctx context.Context) error {
-	return errors.Join(k.e.settle(ctx), outbox.AdvanceIdle(ctx, k.e.c.Pool), k.e.showPaused(ctx), k.e.bury(ctx))
+	return errors.Join(k.e.settle(ctx), outbox.AdvanceIdle(ctx, k.e.c.Pool), k.e.showPaused(ctx), k.e.bury(ctx), k.e.tend(ctx))
 }
 
-// leave takes backends out of this process that others have configured anew.
-func (k *keeper) leave(ctx context.Context) {
+// turnOver gives backends whose projections or generations have changed to those that do their work from now on.
+func (k *keeper) turnOver(ctx context.Context) {
 	for _, s := range k.e.all() {
-		if !s.outdated.Load() || k.e.forget(s.name) == nil {
-			continue
+		if s.outdated.Load() && s.turning.CompareAndSwap(false, true) {
+			k.tasks.Go(func() {
+				defer s.turning.Store(false)
+				k.e.turnOver(ctx, s)
+			})
 		}
-		k.e.log.ErrorContext(ctx, "another process set a backend up with other projections: this one leaves it alone until it is started again", "backend", s.name)
-		k.tasks.Go(func() {
-			if err := k.e.retire(ctx, s); err != nil && ctx.Err() == nil {
-				k.e.log.WarnContext(ctx, "leaving a backend alone failed", "backend", s.name, "error", err)
-			}
-		})
+	}
+}
+
+// turnOver replaces a store by one with the generations that the database has now. A backend that others have
+// configured anew is taken out of this process.
+func (e *Engine) turnOver(ctx context.Context, s *store) {
+	fresh, err := s.reopened(ctx, e.c)
+	switch {
+	case err == nil:
+		e.replace(s, fresh)
+		e.waker.Wake()
+	case !errors.Is(err, errOutdated):
+		if ctx.Err() == nil {
+			e.log.WarnContext(ctx, "a backend with other generations could not be taken up, and will be tried again", "backend", s.name, "error", err)
+			wait(ctx, time.Second)
+			e.waker.Wake()
+		}
+	case e.store(s.name) == s && e.forget(s.name) != nil:
+		e.log.ErrorContext(ctx, "another process set a backend up with other projections: this one leaves it alone until it is started again", "backend", s.name)
+		if err := e.retire(ctx, s); err != nil && ctx.Err() == nil {
+			e.log.WarnContext(ctx, "leaving a backend alone failed", "backend", s.name, "error", err)
+		}
+	}
+}
+
+// replace puts a store in another's place, if it is still there.
+func (e *Engine) replace(s, fresh *store) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stores[s.name] == s {
+		e.stores[s.name] = fresh
 	}
 }
 
@@ -145,8 +174,12 @@ func (e *Engine) probe(ctx context.Context, s *store) {
 		return // the probe before still waits for the store
 	}
 	defer s.probing.Store(false)
-	if s.backend.Health(ctx) != nil || s.prepare(ctx, true) != nil {
+	if s.backend.Health(ctx) != nil {
 		return // it stays paused, for the reason already shown
+	}
+	if err := s.prepare(ctx, true); err != nil {
+		s.outdated.CompareAndSwap(false, errors.Is(err, errOutdated))
+		return
 	}
 	if err := outbox.Resume(ctx, e.c.Pool, s.name); err != nil && ctx.Err() == nil {
 		e.log.WarnContext(ctx, "a backend could not be resumed", "backend", s.name, "error", err)

@@ -106,13 +106,14 @@ type record struct {
 	types       map[string]string               // of backends
 	held        map[string]string               // backends to a worker that works them now
 	projections map[string]map[[2]string]string // backend to (kind, target) to digest
+	building    map[[3]string]string            // backend, kind and target to the digest of what is being filled beside
 	watches     map[string]string               // kind to table
 	declared    []string                        // kinds without a table, whose records are not in outbox.records
 	known       []string                        // kinds
 }
 
 func (p *planning) recorded(ctx context.Context) error {
-	p.have = record{types: map[string]string{}, held: map[string]string{}, projections: map[string]map[[2]string]string{}, watches: map[string]string{}}
+	p.have = record{types: map[string]string{}, held: map[string]string{}, projections: map[string]map[[2]string]string{}, building: map[[3]string]string{}, watches: map[string]string{}}
 	var a, b, c, d string
 	for _, q := range []struct {
 		sql  string
@@ -130,6 +131,7 @@ func (p *planning) recorded(ctx context.Context) error {
 			}
 			p.have.projections[a][[2]string{b, c}] = d
 		}},
+		{`select backend, kind, target, next_digest from outbox.projections where building is not null`, []any{&a, &b, &c, &d}, func() { p.have.building[[3]string{a, b, c}] = d }},
 	} {
 		rows, err := p.c.Pool.Query(ctx, q.sql)
 		if err == nil {
@@ -220,7 +222,7 @@ func (p *planning) backends(context.Context) error {
 		typ, there := p.have.types[b.Name]
 		switch {
 		case !there:
-			p.Steps = append(p.Steps, Step{Do: DoAdd, Backend: b.Name, To: fmt.Sprintf("%s, lanes: %d", b.Type, p.c.Settings.Lanes)})
+			p.Steps = append(p.Steps, Step{Do: DoAdd, Backend: b.Name, To: fmt.Sprintf("%s, lanes: %d", b.Type, p.c.settings(b.Name).Lanes)})
 		case typ != b.Type:
 			p.Problems = append(p.Problems, Trouble{
 				Backend: b.Name, Text: fmt.Sprintf("it is of type %s in this database, but %s is configured", typ, b.Type),
@@ -250,9 +252,14 @@ func (p *planning) projections(b backends.Config) error {
 		}
 		id := [2]string{x.Kind, x.Target}
 		delete(gone, id)
-		switch was := p.have.projections[b.Name][id]; {
+		was := p.have.projections[b.Name][id]
+		next := p.have.building[[3]string{b.Name, x.Kind, x.Target}]
+		switch {
 		case was == "":
 			p.fill(x, "the projection is new")
+		case was == digest, next == digest:
+		case next != "":
+			p.Problems = append(p.Problems, Trouble{Backend: b.Name, Kind: x.Kind, Target: x.Target, Text: besideAnother, Advice: cancelAdvice(b.Name, x.Kind)})
 		case was != digest:
 			p.fill(x, "the projection has changed")
 		}

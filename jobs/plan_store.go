@@ -68,33 +68,36 @@ func (a *storeChanges) take(backend string, s *store, changes []backends.Change)
 		if c.What == backends.Rebuild {
 			a.problems = append(a.problems, Trouble{
 				Backend: backend, Kind: step.Kind, Target: c.Target, Text: c.String(),
-				Advice: "choose another target, or take away what is there; then it is made anew and filled",
+				Advice: anew(s, step.Kind),
 			})
 		}
 	}
 }
 
+// anew is how a structure is made anew that cannot be changed.
+func anew(s *store, kind string) string {
+	if _, ok := s.rebuilder(); ok && kind != "" {
+		return "outflow rebuild " + s.name + " " + kind + " --beside fills a new one while readers see this one; or take the change back"
+	}
+	return "choose another target, or take away what is there; then it is made anew and filled"
+}
+
 // lookups warns of projections that read whole tables for a few keys.
 func (a *storeChanges) lookups(ctx context.Context, c Config, s *store) error {
-	for _, t := range s.targets() {
-		for _, p := range s.plans[t.Kind] {
-			if p.Target != t.Name {
-				continue
-			}
-			tables, err := projection.WholeReads(ctx, c.Pool, p.Query)
-			if err != nil {
-				return fmt.Errorf("projection of kind %s into backend %s: %w", p.Kind, s.name, err)
-			}
-			if len(tables) == 0 {
-				continue
-			}
-			list := strings.Join(tables, ", ")
-			a.warnings = append(a.warnings, Trouble{
-				Backend: s.name, Kind: p.Kind, Target: p.Target,
-				Text:   "every page of changes reads all of " + list + ": no index serves the lookup",
-				Advice: "create an index on the column of " + list + " by which the query looks rows up, and compare that column itself, not a cast of it: id = any($1::text[]::int[]), not id::text = any($1)",
-			})
+	for _, p := range s.ordered() {
+		tables, err := projection.WholeReads(ctx, c.Pool, p.Query)
+		if err != nil {
+			return fmt.Errorf("projection of kind %s into backend %s: %w", p.Kind, s.name, err)
 		}
+		if len(tables) == 0 {
+			continue
+		}
+		list := strings.Join(tables, ", ")
+		a.warnings = append(a.warnings, Trouble{
+			Backend: s.name, Kind: p.Kind, Target: p.Target,
+			Text:   "every page of changes reads all of " + list + ": no index serves the lookup",
+			Advice: "create an index on the column of " + list + " by which the query looks rows up, and compare that column itself, not a cast of it: id = any($1::text[]::int[]), not id::text = any($1)",
+		})
 	}
 	return nil
 }

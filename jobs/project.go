@@ -66,6 +66,10 @@ func (p *projector) Work(ctx context.Context, job *river.Job[ProjectArgs]) error
 	}
 	within, release := p.e.within(ctx)
 	defer release()
+	if !p.e.enter(within) {
+		return context.Cause(within)
+	}
+	defer p.e.leave()
 	begun := time.Now()
 	out, err := p.e.drain(within, s, job.Args.Lane)
 	out.Millis = time.Since(begun).Milliseconds()

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -98,7 +99,7 @@ func setupBackend(ctx context.Context, tx pgx.Tx, c Config, b backends.Config) e
 	err := tx.QueryRow(ctx, `select type from outbox.backends where name = $1`, b.Name).Scan(&typ)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		if err := outbox.AddBackend(ctx, tx, b.Name, b.Type, c.Settings.Lanes); err != nil {
+		if err := outbox.AddBackend(ctx, tx, b.Name, b.Type, c.settings(b.Name).Lanes); err != nil {
 			return err
 		}
 	case err != nil:
@@ -118,8 +119,8 @@ func setupBackend(ctx context.Context, tx pgx.Tx, c Config, b backends.Config) e
 with gone as (
   delete from outbox.projections p where p.backend = $1
      and not exists (select from unnest($2::text[], $3::text[]) u (kind, target) where u.kind = p.kind and u.target = p.target)
-  returning p.kind, p.target)
-delete from outbox.parked p using gone where p.backend = $1 and p.kind = gone.kind and p.target = gone.target`,
+  returning p.kind, p.target, p.building)
+delete from outbox.parked p using gone where p.backend = $1 and p.kind = gone.kind and (p.target = gone.target or p.target = gone.target || '@' || gone.building)`,
 		b.Name, kinds, targets)
 	if err != nil {
 		return fmt.Errorf("forgetting projections of backend %s: %w", b.Name, err)
@@ -141,17 +142,47 @@ func setupProjection(ctx context.Context, tx pgx.Tx, typ string, p Projection) e
 	if !known {
 		return fmt.Errorf("projection of kind %s into backend %s: no such kind: configure its table, or declare it with outbox.kind", p.Kind, p.Backend)
 	}
-	tag, err := tx.Exec(ctx, `
-insert into outbox.projections as p (backend, kind, target, digest) values ($1, $2, $3, $4)
-on conflict (backend, kind, target) do update set digest = excluded.digest where p.digest <> excluded.digest`,
-		p.Backend, p.Kind, p.Target, digest)
+	return recordProjection(ctx, tx, p, digest)
+}
+
+// recordProjection records what a target is filled with from now on. What a rebuild fills beside it stays what it is.
+func recordProjection(ctx context.Context, tx pgx.Tx, p Projection, digest string) error {
+	settings, err := json.Marshal(p.Settings)
+	if err != nil {
+		return fmt.Errorf("projection of kind %s into backend %s: settings: %w", p.Kind, p.Backend, err)
+	}
+	var was, next string
+	var known bool
+	err = tx.QueryRow(ctx, `
+select digest, coalesce(next_digest, ''), query is not null from outbox.projections where backend = $1 and kind = $2 and target = $3 for update`,
+		p.Backend, p.Kind, p.Target).Scan(&was, &next, &known)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+	case err != nil:
+		return fmt.Errorf("projection of kind %s into backend %s: %w", p.Kind, p.Backend, err)
+	case digest == next && next != was, digest == was && known:
+		return nil
+	case digest != was && next != "":
+		return fmt.Errorf("projection of kind %s into backend %s: %s (%s)", p.Kind, p.Backend, besideAnother, cancelAdvice(p.Backend, p.Kind))
+	}
+	_, err = tx.Exec(ctx, `
+insert into outbox.projections as p (backend, kind, target, digest, query, settings) values ($1, $2, $3, $4, $5, $6)
+on conflict (backend, kind, target) do update set digest = excluded.digest, query = excluded.query, settings = excluded.settings`,
+		p.Backend, p.Kind, p.Target, digest, p.Query, string(settings))
 	if err != nil {
 		return fmt.Errorf("projection of kind %s into backend %s: %w", p.Kind, p.Backend, err)
 	}
-	if tag.RowsAffected() == 0 {
+	if was == digest {
 		return nil
 	}
 	return outbox.RelogAll(ctx, tx, p.Backend, p.Kind, outbox.Cause{})
+}
+
+// besideAnother is why a projection cannot be changed.
+const besideAnother = "its target is being rebuilt beside the one that readers see, and with another definition"
+
+func cancelAdvice(backend, kind string) string {
+	return "let that end, or take it back: outflow rebuild " + backend + " " + kind + " --beside --cancel"
 }
 
 // Forget removes a backend from the database: its lanes, what it parked and what it was filled with. The store

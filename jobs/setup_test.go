@@ -198,10 +198,10 @@ func TestNewAndAddErrors(t *testing.T) {
 	}
 	other := newFake(t).config(t, "other")
 	for want, err := range map[string]error{
-		"main runs already":               e.Add(t.Context(), w.c.Backends[0], w.c.Projections),
-		"run Setup":                       e.Add(t.Context(), other, []jobs.Projection{{Kind: "item", Backend: "other", Target: "x", Query: itemQuery}}),
-		"must not be empty":               e.Add(t.Context(), other, []jobs.Projection{{Kind: "item", Backend: "other"}}),
-		`no such fake`:                    e.Add(t.Context(), backends.Config{Name: "lost", Type: "fake"}, nil),
+		"main runs already":               e.Add(t.Context(), w.c.Backends[0], jobs.Limits{}, w.c.Projections),
+		"run Setup":                       e.Add(t.Context(), other, jobs.Limits{}, []jobs.Projection{{Kind: "item", Backend: "other", Target: "x", Query: itemQuery}}),
+		"must not be empty":               e.Add(t.Context(), other, jobs.Limits{}, []jobs.Projection{{Kind: "item", Backend: "other"}}),
+		`no such fake`:                    e.Add(t.Context(), backends.Config{Name: "lost", Type: "fake"}, jobs.Limits{}, nil),
 		"backend other does not run":      e.Remove(t.Context(), "other"),
 		"removing backend other: no such": jobs.Forget(t.Context(), w.pool, "other"),
 	} {

@@ -76,6 +76,34 @@ func (s shell) Health(ctx context.Context) (err error) {
 	return s.Backend.Health(ctx)
 }
 
+// rebuildShell is the shell of a backends.Rebuilder.
+type rebuildShell struct {
+	shell
+	backends.Rebuilder
+}
+
+// Finish takes as long as it needs.
+func (s rebuildShell) Finish(ctx context.Context, target backends.Target) (err error) {
+	defer s.recovered(ctx, "finish", &err)
+	return s.Rebuilder.Finish(ctx, target)
+}
+
+// Serve is bounded by prepareTime.
+func (s rebuildShell) Serve(ctx context.Context, target backends.Target) (err error) {
+	defer s.recovered(ctx, "serve", &err)
+	ctx, cancel := context.WithTimeout(ctx, prepareTime)
+	defer cancel()
+	return s.Rebuilder.Serve(ctx, target)
+}
+
+// Drop is bounded by prepareTime.
+func (s rebuildShell) Drop(ctx context.Context, target backends.Target) (err error) {
+	defer s.recovered(ctx, "drop", &err)
+	ctx, cancel := context.WithTimeout(ctx, prepareTime)
+	defer cancel()
+	return s.Rebuilder.Drop(ctx, target)
+}
+
 // recovered makes an error of a panic.
 func (s shell) recovered(ctx context.Context, op string, err *error) {
 	p := recover()

@@ -205,7 +205,7 @@ func TestRoomy(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer pool.Close()
-		err = roomy(Config{Pool: pool, Settings: Settings{Lanes: 3}}, 2)
+		err = roomy(Config{Pool: pool, Settings: Settings{Lanes: 9}, Backends: []backends.Config{{Name: "a"}, {Name: "b"}}, Limits: map[string]Limits{"a": {Lanes: 2}, "b": {Lanes: 4}}})
 		if ok != (err == nil) || err != nil && !strings.Contains(err.Error(), "need 16") {
 			t.Errorf("%d connections: %v", conns, err)
 		}

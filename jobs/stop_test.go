@@ -165,7 +165,7 @@ func TestRemoveWhileItWorks(t *testing.T) {
 	}
 	before := w.store.sent
 	w.exec(`update item set v = 'later'`)
-	if err := e.Add(t.Context(), w.c.Backends[0], w.c.Projections); err != nil {
+	if err := e.Add(t.Context(), w.c.Backends[0], jobs.Limits{}, w.c.Projections); err != nil {
 		t.Fatal(err)
 	}
 	w.applied(`update item set v = 'last'`)
@@ -198,10 +198,10 @@ func TestRunThatDoesNotBegin(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Error(err)
 	}
-	w.exec(`drop schema outbox cascade`)
 	if e, err = jobs.New(t.Context(), w.c); err != nil {
 		t.Fatal(err)
 	}
+	w.exec(`drop schema outbox cascade`)
 	if err := e.Run(t.Context()); err == nil || errors.Is(err, outbox.ErrLost) {
 		t.Errorf("a database without tables: %v", err)
 	}

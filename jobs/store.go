@@ -7,9 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,6 +25,7 @@ type plan struct {
 	layout  backends.Layout
 	sql     string
 	formats pgx.QueryResultFormats
+	beside  bool // its generation is being filled, and the one that readers see is written as well
 }
 
 // store is one backend with its projections.
@@ -35,12 +36,19 @@ type store struct {
 	backend  backends.Backend
 	features backends.Features
 	plans    map[string][]*plan   // by kind
-	digests  map[[2]string]string // of the projections, by kind and target
+	digests  map[[2]string]string // of the projections that are configured, by kind and target
 	sources  []string             // tables that the projections read, to be locked
 	removed  chan struct{}        // closed when the backend was taken out
+	limits   Limits               // as configured for it
+	patience time.Duration        // how long a job retries it
 	outdated atomic.Bool          // Setup recorded other projections since
 	probing  atomic.Bool          // its pause is being tested
 	pace     pace
+
+	pool        outbox.DB
+	projections []Projection              // that are configured
+	generations map[[2]string]generations // of the targets, as they were when it was opened
+	turning     atomic.Bool               // it is being replaced by one with other generations
 
 	preparing chan struct{} // holds one token while the targets are made ready
 	prepared  bool          // they are; changed by who has the token
@@ -56,48 +64,59 @@ func openStore(ctx context.Context, c Config, cfg backends.Config) (*store, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &store{
-		cfg: cfg, name: cfg.Name, typ: cfg.Type, backend: shell{b, cfg.Name, c.Settings.Request, cfg.Logger}, plans: map[string][]*plan{},
-		digests: map[[2]string]string{}, removed: make(chan struct{}),
-		preparing: make(chan struct{}, 1), verifying: make(chan struct{}, 1), features: b.Features(),
+	set := c.settings(cfg.Name)
+	features := b.Features()
+	if features.MaxRecords == 0 || features.MaxRecords > set.BatchRecords {
+		features.MaxRecords = set.BatchRecords
 	}
-	if s.features.MaxRecords == 0 || s.features.MaxRecords > c.Settings.BatchRecords {
-		s.features.MaxRecords = c.Settings.BatchRecords
+	if features.MaxBytes == 0 || features.MaxBytes > set.BatchBytes {
+		features.MaxBytes = set.BatchBytes
 	}
-	if s.features.MaxBytes == 0 || s.features.MaxBytes > c.Settings.BatchBytes {
-		s.features.MaxBytes = c.Settings.BatchBytes
-	}
-	def(&s.features.Concurrency, 2)
-	s.pace.most = s.features.MaxRecords
-	var errs []error
-	for _, p := range c.Projections {
-		if p.Backend == cfg.Name {
-			errs = append(errs, s.add(ctx, c, p))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	def(&features.Concurrency, 2)
+	s, err := describeStore(ctx, c, cfg, shell{b, cfg.Name, set.Request, cfg.Logger}, features, of(cfg.Name, c.Projections))
+	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return s, nil
 }
 
+// describeStore is an open backend with its projections and the generations of their targets.
+func describeStore(ctx context.Context, c Config, cfg backends.Config, b backends.Backend, features backends.Features, projections []Projection) (*store, error) {
+	all, err := loadTargets(ctx, c.Pool, cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{
+		cfg: cfg, name: cfg.Name, typ: cfg.Type, backend: b, plans: map[string][]*plan{}, digests: map[[2]string]string{},
+		limits: c.Limits[cfg.Name], patience: c.settings(cfg.Name).Patience, pool: c.Pool, projections: projections, generations: all.generations,
+		removed: make(chan struct{}), preparing: make(chan struct{}, 1), verifying: make(chan struct{}, 1), features: features,
+	}
+	s.pace.most = s.features.MaxRecords
+	var errs []error
+	for _, p := range projections {
+		digest, err := p.digest(s.typ)
+		if s.digests[[2]string{p.Kind, p.Target}] = digest; err == nil {
+			err = s.take(ctx, c, p, all)
+		}
+		errs = append(errs, err)
+	}
+	return s, errors.Join(errs...)
+}
+
 // add describes a projection and takes it in.
-func (s *store) add(ctx context.Context, c Config, p Projection) error {
+func (s *store) add(ctx context.Context, c Config, p Projection, n int, g generation) error {
 	columns, sources, err := projection.Describe(ctx, c.Pool, p.Query)
 	if err != nil {
 		return fmt.Errorf("projection of kind %s into target %s of backend %s: %w", p.Kind, p.Target, s.name, err)
 	}
-	target := backends.Target{Kind: p.Kind, Name: p.Target, Columns: columns, Settings: p.Settings}
+	target := backends.Target{Kind: p.Kind, Name: p.Target, Columns: columns, Settings: p.Settings, Generation: n, Building: g.building}
 	layout, err := s.backend.Layout(target)
 	if err != nil {
 		return fmt.Errorf("projection of kind %s into target %s of backend %s: %w", p.Kind, p.Target, s.name, err)
 	}
-	if s.digests[[2]string{p.Kind, p.Target}], err = p.digest(s.typ); err != nil {
-		return err
-	}
 	s.plans[p.Kind] = append(s.plans[p.Kind], &plan{
 		Projection: p, target: target, layout: layout,
-		sql: projection.SQL(p.Query, layout), formats: projection.Formats(layout),
+		sql: projection.SQL(p.Query, layout), formats: projection.Formats(layout), beside: g.beside,
 	})
 	s.sources = append(s.sources, sources...)
 	slices.Sort(s.sources)
@@ -129,6 +148,9 @@ func (s *store) prepare(ctx context.Context, again bool) error {
 	if s.prepared && !again {
 		return nil
 	}
+	if err := s.current(ctx, s.pool); err != nil {
+		return err // a generation that is gone must not be made again
+	}
 	s.prepared = false
 	if err := s.backend.Prepare(ctx, s.targets()); err != nil {
 		return fmt.Errorf("preparing backend %s: %w", s.name, err)
@@ -151,22 +173,12 @@ func alone(ctx context.Context, token chan struct{}) (done func(), err error) {
 // and a fill that it passed by would be lost.
 var errOutdated = errors.New("its projections are not those that Setup recorded last")
 
-// agrees fails with errOutdated when the database has other projections of the backend.
+// agrees fails with errOutdated when the database has other projections of the backend, or other generations of them.
 func (s *store) agrees(ctx context.Context, db outbox.DB) error {
-	rows, err := db.Query(ctx, `select kind, target, digest from outbox.projections where backend = $1`, s.name)
-	if err != nil {
-		return fmt.Errorf("reading the projections of backend %s: %w", s.name, err)
+	if err := s.current(ctx, db); err != nil {
+		return err
 	}
-	recorded := map[[2]string]string{}
-	var kind, target, digest string
-	_, err = pgx.ForEachRow(rows, []any{&kind, &target, &digest}, func() error {
-		recorded[[2]string{kind, target}] = digest
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading the projections of backend %s: %w", s.name, err)
-	}
-	if !maps.Equal(recorded, s.digests) {
+	if !s.fits() {
 		return fmt.Errorf("backend %s: %w", s.name, errOutdated)
 	}
 	return nil

@@ -122,11 +122,15 @@ func verifyStore(ctx context.Context, c Config, s *store, o VerifyOptions, repor
 	return nil
 }
 
-// ordered lists the store's plans by kind and target.
+// ordered lists the store's plans by kind and target, without generations that are being filled beside others.
 func (s *store) ordered() []*plan {
 	var all []*plan
 	for _, plans := range s.plans {
-		all = append(all, plans...)
+		for _, p := range plans {
+			if !p.beside {
+				all = append(all, p)
+			}
+		}
 	}
 	slices.SortFunc(all, func(a, b *plan) int {
 		return slices.Compare([]string{a.Kind, a.target.Name}, []string{b.Kind, b.target.Name})

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -62,6 +63,10 @@ func (v *verifier) Work(ctx context.Context, job *river.Job[VerifyArgs]) error {
 			switch {
 			case err == nil:
 				report.Targets = append(report.Targets, t)
+			case errors.Is(err, errOutdated):
+				s.outdated.Store(true)
+				v.e.waker.Wake()
+				return river.JobSnooze(time.Second)
 			case v.e.ending(s):
 				return river.JobSnooze(time.Second)
 			}

@@ -122,14 +122,14 @@ func (w *writer) complete(page *outbox.Page) {
 // planned writes the records of one projection in parallel batches.
 func (w *writer) planned(ctx context.Context, p planned) error {
 	for _, r := range p.refused {
-		w.park(p.plan.Kind, p.plan.target.Name, r.key, r.version, r.err)
+		w.park(p.plan.Kind, p.plan.place(), r.key, r.version, r.err)
 	}
 	if len(p.records) == 0 {
 		return nil
 	}
 	keys := keysOf(p.records)
 	var err error
-	if w.parked, err = w.recall(ctx, p.plan.Kind, p.plan.target.Name, keys); err != nil {
+	if w.parked, err = w.recall(ctx, p.plan.Kind, p.plan.place(), keys); err != nil {
 		return err
 	}
 	if err := w.prepare(ctx); err != nil {
@@ -183,7 +183,7 @@ func (w *writer) patiently(ctx context.Context, op string, do func(context.Conte
 	b := batchWrite{w: w, began: time.Now()}
 	for {
 		err := do(ctx)
-		if err == nil || ctx.Err() != nil || errors.Is(err, outbox.ErrLost) {
+		if err == nil || ctx.Err() != nil || errors.Is(err, outbox.ErrLost) || errors.Is(err, errOutdated) {
 			return err
 		}
 		e := backends.AsError(op, w.s.name, err)
@@ -208,7 +208,7 @@ func (w *writer) acknowledge(p *plan, r backends.Record, stale bool) {
 	default:
 		w.done.Written++
 	}
-	w.forgive(outbox.RecordID{Kind: p.Kind, Target: p.target.Name, Key: r.Key}, w.parked)
+	w.forgive(outbox.RecordID{Kind: p.Kind, Target: p.place(), Key: r.Key}, w.parked)
 }
 
 // forgive notes that what may be parked is not any more. The caller holds the lock.

@@ -14,38 +14,56 @@ import (
 	"github.com/outflow-db/outflow/backends"
 )
 
-// Serve restores what the index was filled without, waits until its copies can serve, makes all of it visible and
-// moves the alias.
+// Finish restores what the index was filled without, and waits until its copies can serve.
+func (b *backend) Finish(ctx context.Context, t backends.Target) error {
+	return b.concluding(ctx, "finish", t, func(ctx context.Context, m *model) error {
+		_, err := b.finish(ctx, m)
+		return err
+	})
+}
+
+// Serve does what Finish does, makes all of the index visible and moves the alias.
 func (b *backend) Serve(ctx context.Context, t backends.Target) error {
+	return b.concluding(ctx, "serve", t, b.serve)
+}
+
+// concluding does something with a generation that is not being filled any more.
+func (b *backend) concluding(ctx context.Context, op string, t backends.Target, do func(context.Context, *model) error) error {
 	t.Building = false
 	m, err := b.model(t)
 	if err != nil {
 		return err
 	}
-	if err := b.serve(ctx, m); err != nil {
-		return b.classifyFor("serve", t, err)
+	if err := do(ctx, m); err != nil {
+		return b.classifyFor(op, t, err)
 	}
 	return nil
 }
 
-func (b *backend) serve(ctx context.Context, m *model) error {
+// finish brings the index to what it is served with, and answers how it was found.
+func (b *backend) finish(ctx context.Context, m *model) (state, error) {
 	s, err := b.look(ctx, m)
 	if err != nil {
-		return err
+		return s, err
 	}
 	if s.taken {
 		e := b.fail("serve", backends.Schema, fmt.Errorf("an index is called %s, as the alias shall be", m.alias))
 		e.Advice = "delete that index, or give the projection another target"
-		return e
+		return s, e
 	}
 	changes := slices.DeleteFunc(m.compare(s, nil), func(c backends.Change) bool { return c.Field == "alias" })
 	if err := b.impossible(m, changes); err != nil {
-		return err
+		return s, err
 	}
 	if err := b.mend(ctx, m, changes); err != nil {
-		return err
+		return s, err
 	}
-	if err := b.copied(ctx, m.index); err != nil {
+	return s, b.copied(ctx, m.index)
+}
+
+func (b *backend) serve(ctx context.Context, m *model) error {
+	s, err := b.finish(ctx, m)
+	if err != nil {
 		return err
 	}
 	if err := b.refresh(ctx, m.index); err != nil {

@@ -12,39 +12,58 @@ import (
 	"github.com/outflow-db/outflow/backends"
 )
 
-// Serve switches indexing on that was put off, waits until the optimisers have done all of it, and moves the alias.
+// Finish switches indexing on that was put off, and waits until the optimisers have done all of it.
+func (b *backend) Finish(ctx context.Context, t backends.Target) error {
+	return b.concluding(ctx, "finish", t, func(ctx context.Context, m *model) error {
+		_, err := b.finish(ctx, m)
+		return err
+	})
+}
+
+// Serve does what Finish does, and moves the alias.
 func (b *backend) Serve(ctx context.Context, t backends.Target) error {
+	return b.concluding(ctx, "serve", t, b.serve)
+}
+
+// concluding does something with a generation that is not being filled any more.
+func (b *backend) concluding(ctx context.Context, op string, t backends.Target, do func(context.Context, *model) error) error {
 	t.Building = false
 	m, err := b.model(t)
 	if err != nil {
 		return err
 	}
-	if err := b.serve(ctx, m); err != nil {
-		return b.classifyFor("serve", t, err)
+	if err := do(ctx, m); err != nil {
+		return b.classifyFor(op, t, err)
 	}
 	return nil
 }
 
-func (b *backend) serve(ctx context.Context, m *model) error {
+// finish brings the collection to what it is served with, and answers how it was found.
+func (b *backend) finish(ctx context.Context, m *model) (state, error) {
 	s, err := b.look(ctx, m)
 	switch {
 	case err != nil:
-		return err
+		return s, err
 	case s.info == nil:
-		return b.fail("serve", backends.Schema, fmt.Errorf("collection %s is not there", m.collection))
+		return s, b.fail("serve", backends.Schema, fmt.Errorf("collection %s is not there", m.collection))
 	case s.taken:
 		e := b.fail("serve", backends.Schema, fmt.Errorf("a collection is called %s, as the alias shall be", m.alias))
 		e.Advice = "delete that collection, or give the projection another target"
-		return e
+		return s, e
 	}
 	changes := slices.DeleteFunc(m.compare(s, nil), func(c backends.Change) bool { return c.Field == "alias" })
 	if err := b.impossible(m, changes); err != nil {
-		return err
+		return s, err
 	}
 	if err := b.mend(ctx, m, s, changes); err != nil {
-		return err
+		return s, err
 	}
-	if err := b.optimised(ctx, m.collection); err != nil {
+	return s, b.optimised(ctx, m.collection)
+}
+
+func (b *backend) serve(ctx context.Context, m *model) error {
+	s, err := b.finish(ctx, m)
+	if err != nil {
 		return err
 	}
 	if s.seen == m.collection {
