@@ -11,13 +11,13 @@ VERSION ?= 17
 GOAL    := 90
 
 # What coverage counts: all packages but tools of tests, and main programs that measure or show.
-EXCLUDED := /internal/pgtest$$|/internal/nebulatest$$|/internal/producers$$|/backends/backendtest$$|/integration|/bench|/examples/[^/]+$$
+EXCLUDED := /internal/pgtest$$|/internal/estest$$|/internal/nebulatest$$|/internal/producers$$|/backends/backendtest$$|/internal/esserver/fetch$$|/integration|/bench|/examples/[^/]+$$
 COVERED   = $(shell $(GO) list ./... | grep -Ev '$(EXCLUDED)' | paste -sd, -)
 
 LINT_VERSION = $(shell awk '$$1 == "github.com/golangci/golangci-lint/v2" { print $$2 }' tools/go.mod)
 LINT         = $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 
-.PHONY: help build test test-postgres lint linter bench demo python generate clean
+.PHONY: help build test test-postgres elasticsearch lint linter bench demo python generate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: ## run all tests, with the race detector; fails under 90 % coverage
 test-postgres: ## run all tests on another PostgreSQL, fetched if need be: VERSION=13 to 18
 	OUTFLOW_TEST_PGVERSION=$(VERSION) $(GO) test -timeout 5m -count=1 -v -run TestFetchedRuns ./internal/pgserver
 	OUTFLOW_TEST_PGVERSION=$(VERSION) $(GO) test -timeout 30m ./...
+
+elasticsearch: ## fetch the Elasticsearch that tests start, with Maven, once; it needs Java 17 or newer
+	@$(GO) run ./internal/esserver/fetch
 
 python: ## make a Python that has what the example producer needs; its test is left out without one
 	@test -x $(CACHE)/python/bin/python3 || python3 -m venv $(CACHE)/python

@@ -61,6 +61,51 @@ func (p *Process) Stop(patience time.Duration, signals ...syscall.Signal) error 
 	return errors.New("it does not end")
 }
 
+// SignalAll sends a signal to the process and to all that it started and that are of its group, as far as they are there.
+func (p *Process) SignalAll(sig syscall.Signal) error {
+	if err := syscall.Kill(-p.Cmd.Process.Pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}
+
+// linger is how long a group may last whose members are dead: somebody else has to take note of their deaths, and some
+// never do.
+const linger = 5 * time.Second
+
+// StopAll is Stop for the process and all that it started. It returns when all have ended.
+func (p *Process) StopAll(patience time.Duration, signals ...syscall.Signal) error {
+	for i, sig := range signals {
+		if err := p.SignalAll(sig); err != nil {
+			return err
+		}
+		last := i == len(signals)-1
+		if last {
+			patience = max(patience, linger)
+		}
+		if p.gone(patience) {
+			return nil
+		}
+	}
+	select {
+	case <-p.Done:
+		return nil
+	default:
+		return errors.New("it does not end")
+	}
+}
+
+// gone waits until nobody of the group is left, or for some time.
+func (p *Process) gone(patience time.Duration) bool {
+	for end := time.Now().Add(patience); syscall.Kill(-p.Cmd.Process.Pid, 0) == nil; time.Sleep(pause) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	<-p.Done
+	return true
+}
+
 // FreePorts are n different ports of 127.0.0.1 that nobody uses, or used a moment ago.
 func FreePorts(ctx context.Context, n int) (ports []int, err error) {
 	var c net.ListenConfig
@@ -75,12 +120,14 @@ func FreePorts(ctx context.Context, n int) (ports []int, err error) {
 	return ports, nil
 }
 
+const pause = 20 * time.Millisecond
+
 // Pause waits a moment, or less if ctx ends, which is an error.
 func Pause(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(20 * time.Millisecond):
+	case <-time.After(pause):
 		return nil
 	}
 }

@@ -47,7 +47,7 @@ var shared struct {
 
 // Main runs the tests, stops the server and looks for goroutines that are left over, less those that
 // options ignore. It returns the code to exit with.
-func Main(m *testing.M, options ...goleak.Option) int {
+func Main(m interface{ Run() int }, options ...goleak.Option) int {
 	code := m.Run()
 	err := shutdown()
 	if code == 0 {
