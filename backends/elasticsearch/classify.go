@@ -30,11 +30,11 @@ func (b *backend) classifyFor(op string, t backends.Target, err error) *backends
 
 // judge is the class of an error, and advice where there is better than the class's own.
 func judge(err error) (backends.Class, string) {
-	if e, ok := errors.AsType[*answerError](err); ok {
-		return judgeAnswer(e)
-	}
 	if errors.Is(err, errNotElasticsearch) {
 		return backends.Denied, "correct the setting addresses: something else answers there"
+	}
+	if e, ok := errors.AsType[*answerError](err); ok {
+		return judgeAnswer(e)
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		if notSent(err) {

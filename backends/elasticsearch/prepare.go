@@ -24,12 +24,12 @@ func (b *backend) Prepare(ctx context.Context, targets []backends.Target) error 
 		return err
 	}
 	var errs []error
-	for i, m := range models {
-		if err := b.prepare(ctx, m, building(models)); err != nil {
-			errs = append(errs, b.classifyFor("prepare", targets[i], err))
+	for i, t := range targets {
+		if err := b.prepare(ctx, models[i], building(models)); err != nil {
+			errs = append(errs, b.classifyFor("prepare", t, err))
 			continue
 		}
-		b.remember(m.index)
+		b.remember(models[i].index)
 	}
 	if len(errs) == 1 {
 		return errs[0]
@@ -44,12 +44,12 @@ func (b *backend) Plan(ctx context.Context, targets []backends.Target) ([]backen
 		return nil, err
 	}
 	var changes []backends.Change
-	for i, m := range models {
-		s, err := b.look(ctx, m)
+	for i, t := range targets {
+		s, err := b.look(ctx, models[i])
 		if err != nil {
-			return nil, b.classifyFor("plan", targets[i], err)
+			return nil, b.classifyFor("plan", t, err)
 		}
-		changes = append(changes, m.compare(s, building(models))...)
+		changes = append(changes, models[i].compare(s, building(models))...)
 	}
 	return changes, nil
 }
@@ -186,7 +186,7 @@ func (b *backend) mend(ctx context.Context, m *model, changes []backends.Change)
 		errs = append(errs, b.aliases(ctx, actions))
 	}
 	for i, err := range errs {
-		if class, _ := judge(err); err != nil && class == backends.Rejected {
+		if err != nil && b.classify("prepare", err).Class == backends.Rejected {
 			e := b.fail("prepare", backends.Schema, err)
 			e.Advice = "take the setting back: the server does not change it in an index that is there"
 			errs[i] = e
