@@ -23,9 +23,11 @@ import (
 
 // result is one load with its projection.
 type result struct {
-	load   *ast.Result
-	took   time.Duration
-	writes []lab.Call
+	load         *ast.Result
+	took         time.Duration
+	transactions []time.Duration // of the load
+	memory       int64           // of this process, at most
+	writes       []lab.Call
 }
 
 // perMinute is the rate of files.
@@ -58,8 +60,10 @@ func rows(model, nothing *result) []lab.Row {
 		lab.AtLeast("files: loaded and projected into three stores that cost nothing", nothing.perMinute(), "files/min", 10_000),
 		lab.Fact("files: records written to the read model", float64(written(model.writes))/model.took.Seconds(), "records/s"),
 		lab.Fact("files: records written to stores that cost nothing", float64(written(nothing.writes))/nothing.took.Seconds(), "records/s"),
-		lab.AtMost("files: transaction of a load, mean", lab.Millis(mean), "ms", 500).With("up to 100 files or 20,000 rows"),
+		lab.AtMost("files: transaction of a load, mean", lab.Millis(mean), "ms", 500).With("up to 500 files or 20,000 rows, fewer where they take longer than 200 ms"),
+		lab.AtMost("files: transaction of a load, p99", lab.Millis(lab.Quantile(model.transactions, 0.99)), "ms", 500).With(fmt.Sprintf("%d transactions", len(model.transactions))),
 		lab.AtMost("files: transaction of a load, longest", lab.Millis(model.load.Slowest), "ms", 500),
+		lab.AtMost("files: memory of a process that parses, loads and projects, most", float64(model.memory)/(1<<20), "MB", 500),
 		lab.AtMost("files: write of a batch into the read model, mean", lab.Millis(lab.Mean(writes)), "ms", 200),
 		lab.Fact("files: write of a batch into the read model, p99", lab.Millis(lab.Quantile(writes, 0.99)), "ms"),
 	}
@@ -138,16 +142,24 @@ func load(ctx context.Context, l *lab.Lab, name string, gauges map[string]*lab.G
 
 // fill loads and waits until every backend has everything.
 func fill(ctx context.Context, l *lab.Lab, pool *pgxpool.Pool) (*result, error) {
-	begun := time.Now()
-	files := l.Files(ctx, l.Size(0, 50), gosource.Options{})
-	loaded, err := ast.Load(ctx, pool, files, ast.Options{})
-	if err != nil {
+	if err := lab.ResetPeak(); err != nil {
 		return nil, err
 	}
-	for _, token := range loaded.Tokens {
+	r := &result{}
+	options := ast.Options{Progress: func(p ast.Progress) { r.transactions = append(r.transactions, p.Batch.Time) }}
+	begun := time.Now()
+	files := l.Files(ctx, l.Size(0, 50), gosource.Options{})
+	var err error
+	if r.load, err = ast.Load(ctx, pool, files, options); err != nil {
+		return nil, err
+	}
+	for _, token := range r.load.Tokens {
 		if err := outbox.Wait(ctx, pool, token); err != nil {
 			return nil, err
 		}
 	}
-	return &result{load: loaded, took: time.Since(begun)}, nil
+	r.took = time.Since(begun)
+	m, err := lab.OwnMemory()
+	r.memory = m.Peak
+	return r, err
 }
