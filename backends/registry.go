@@ -24,8 +24,9 @@ type Opener func(ctx context.Context, cfg Config) (Backend, error)
 
 var registry = struct {
 	sync.RWMutex
-	types map[string]Opener
-}{types: map[string]Opener{}}
+	types    map[string]Opener
+	settings map[string]Settings
+}{types: map[string]Opener{}, settings: map[string]Settings{}}
 
 // Register makes a type of backend known. It is called from a package's init and panics if the name is
 // empty or taken, which is a mistake in the program.

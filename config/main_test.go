@@ -8,6 +8,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/outflow-db/outflow/backends"
+	_ "github.com/outflow-db/outflow/backends/elasticsearch" // the types that the command knows
+	_ "github.com/outflow-db/outflow/backends/nebula"
+	_ "github.com/outflow-db/outflow/backends/postgres"
+	_ "github.com/outflow-db/outflow/backends/qdrant"
 )
 
 func TestMain(m *testing.M) {

@@ -115,6 +115,11 @@ func (r *reader) backends(c *Config) field {
 				"settings": r.settings(&b.Settings),
 				"worker":   func(n *yaml.Node, path string) { r.mapping(n, path, r.limits(&b.Worker)) },
 			})
+			if known, ok := backends.SettingsOf(b.Type); ok {
+				if n := child(value, "settings"); n != nil {
+					r.described(n, path+".settings", known.Backend)
+				}
+			}
 			if !has(value, "type") {
 				r.fail(key, path, "type is missing: want one of %s", strings.Join(backends.Types(), ", "))
 			}
@@ -152,8 +157,21 @@ func (r *reader) projections(c *Config) field {
 				}
 			}
 			r.alone(c, p, n, path)
+			r.later(func() { r.aim(c, p, n, path) })
 			c.Projections = append(c.Projections, p)
 		})
+	}
+}
+
+// aim compares the settings of a projection with those that its backend's type knows.
+func (r *reader) aim(c *Config, p Projection, n *yaml.Node, path string) {
+	i := slices.IndexFunc(c.Backends, func(b Backend) bool { return b.Name == p.Backend })
+	settings := child(n, "settings")
+	if i < 0 || settings == nil {
+		return
+	}
+	if known, ok := backends.SettingsOf(c.Backends[i].Type); ok {
+		r.described(settings, path+".settings", known.Target)
 	}
 }
 
@@ -219,13 +237,16 @@ func names[T any](things []T, name func(T) string) []string {
 }
 
 // has says whether a mapping has a field.
-func has(n *yaml.Node, name string) bool {
+func has(n *yaml.Node, name string) bool { return child(n, name) != nil }
+
+// child is a field of a mapping, or nil.
+func child(n *yaml.Node, name string) *yaml.Node {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Kind == yaml.MappingNode && n.Content[i].Value == name {
-			return true
+			return n.Content[i+1]
 		}
 	}
-	return false
+	return nil
 }
 
 // circle is the way from a kind through its dependant first back to the kind, or nil if there is none.

@@ -99,8 +99,8 @@ func TestProblemsOfNames(t *testing.T) {
 	for _, b := range []broken{
 		{"kind", "kinds: {File: {table: t}}", []string{`c.yaml:1:9: kinds.File: a kind's name has small letters, digits and _, begins with a letter and is up to 63 long`}},
 		{"backend", "backends: {a__b: {type: store}}", []string{`c.yaml:1:12: backends.a__b: a backend's name has small letters and digits, with single - or _ between them, and is up to 63 long`}},
-		{"type missing", "backends: {a: }", []string{`c.yaml:1:12: backends.a: type is missing: want one of store`}},
-		{"type unknown", "backends: {a: {type: stor}}", []string{`c.yaml:1:22: backends.a.type: unknown type of backend "stor" (did you mean store?): have store`}},
+		{"type missing", "backends: {a: }", []string{`c.yaml:1:12: backends.a: type is missing: want one of elasticsearch, nebula, postgres, qdrant, store`}},
+		{"type unknown", "backends: {a: {type: stor}}", []string{`c.yaml:1:22: backends.a.type: unknown type of backend "stor" (did you mean store?): have elasticsearch, nebula, postgres, qdrant, store`}},
 		{"lanes", "worker: {lanes: 257}", []string{`c.yaml:1:17: worker.lanes: want a whole number from 1 to 256, have "257"`}},
 		{"column twice", "kinds: {a: {table: t, key: [x, x]}}", []string{`c.yaml:1:32: kinds.a.key[1]: column x is there twice`}},
 		{"table missing", "kinds: {a: {key: x}}", []string{`c.yaml:1:9: kinds.a: table is missing, to which key and per_row belong`}},

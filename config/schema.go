@@ -2,6 +2,9 @@ package config
 
 import (
 	"encoding/json"
+	"strings"
+
+	"github.com/outflow-db/outflow/backends"
 )
 
 // SchemaID names the schema of the file.
@@ -11,9 +14,14 @@ const SchemaID = "https://github.com/outflow-db/outflow/config/outflow.schema.js
 type object = map[string]any
 
 // Schema is the JSON Schema (draft 2020-12) of the configuration file, for editors: the fields, their forms and what
-// they mean. What needs more than the form, such as a kind that does not exist, only Load finds.
+// they mean, with the settings of the types of backends that are registered. What needs more than the form, such as a kind that does not exist, only Load finds.
 func Schema() []byte {
-	text, err := json.MarshalIndent(schema(), "", "  ")
+	return schemaFor(backends.Types())
+}
+
+// schemaFor is the schema for a program that knows these types of backends.
+func schemaFor(types []string) []byte {
+	text, err := json.MarshalIndent(schema(types), "", "  ")
 	if err != nil {
 		panic(err) // it is made of maps and texts
 	}
@@ -65,22 +73,18 @@ func named(about, form string, of object) object {
 	}
 }
 
-func schema() object {
+func schema(types []string) object {
 	root := mapping("The configuration of Outflow: see docs/configuration.md.", object{
 		"database": object{"description": "PostgreSQL, which holds the truth: a URL, or keyword=value pairs.", "type": "string"},
 		"log": mapping("How the program logs.", object{
 			"level":  oneOf("What is logged.", "debug", "info", "warn", "error"),
 			"format": oneOf("The form of a line.", "text", "json"),
 		}),
-		"worker":  workerSchema(),
-		"console": consoleSchema(),
-		"kinds":   named("Classes of records, and the tables that hold them.", kindName.String(), kindSchema()),
-		"backends": named("The stores that follow the database.", backendName.String(), mapping("A store.", object{
-			"type":     some("A registered type, such as postgres: the program knows its own."),
-			"settings": settingsSchema("What the type asks for: addresses, credentials, limits."),
-			"worker":   limitsSchema(),
-		}, "type")),
-		"projections": object{"description": "What goes where.", "type": []string{"array", "null"}, "items": projectionSchema()},
+		"worker":      workerSchema(),
+		"console":     consoleSchema(),
+		"kinds":       named("Classes of records, and the tables that hold them.", kindName.String(), kindSchema()),
+		"backends":    named("The stores that follow the database.", backendName.String(), storeSchema(types)),
+		"projections": object{"description": "What goes where.", "type": []string{"array", "null"}, "items": projectionSchema(types)},
 	})
 	root["$schema"], root["$id"], root["title"] = "https://json-schema.org/draft/2020-12/schema", SchemaID, "outflow.yaml"
 	return root
@@ -144,13 +148,25 @@ func kindSchema() object {
 	return kind
 }
 
-func projectionSchema() object {
+func storeSchema(types []string) object {
+	store := mapping("A store.", object{
+		"type":     some("A registered type: this program knows " + strings.Join(types, ", ") + "."),
+		"settings": settingsSchema("What the type asks for: addresses, credentials, limits."),
+		"worker":   limitsSchema(),
+	}, "type")
+	if all := settingsOfTypes(types); len(all) > 0 {
+		store["allOf"] = all
+	}
+	return store
+}
+
+func projectionSchema(types []string) object {
 	return mapping("A query and a target that turn one kind into one backend's records.", object{
 		"kind":     some("From this kind."),
 		"backend":  some("Into this backend."),
 		"target":   some("An index, a collection, a tag, a table."),
 		"query":    sql("Yields a column key and any others for the keys in $1, text[]; a key without a row is deleted."),
-		"settings": settingsSchema("The target's settings, as the type of backend knows them."),
+		"settings": targetSchema(types),
 	}, "kind", "backend", "target", "query")
 }
 

@@ -122,15 +122,23 @@ func automatic() *pb.MaxOptimizationThreads {
 	return &pb.MaxOptimizationThreads{Variant: &pb.MaxOptimizationThreads_Setting_{Setting: pb.MaxOptimizationThreads_Auto}}
 }
 
+// Settings of the collection that have the server's names: counts, and what is passed on as it is.
+var (
+	countSettings  = []string{"shard_number", "replication_factor", "write_consistency_factor"}
+	serverSettings = []string{"hnsw_config", "optimizers_config", "quantization_config", "wal_config", "strict_mode_config"}
+)
+
+const mostCount = 1024
+
 // readConfig reads the settings of the collection that have the server's names.
 func (r modelReader) readConfig() *pb.CreateCollection {
 	values := map[string]any{}
-	for _, name := range []string{"shard_number", "replication_factor", "write_consistency_factor"} {
-		if n := r.Int(name, 0, 1, 1024); n > 0 {
+	for _, name := range countSettings {
+		if n := r.Int(name, 0, 1, mostCount); n > 0 {
 			values[name] = n
 		}
 	}
-	for _, name := range []string{"hnsw_config", "optimizers_config", "quantization_config", "wal_config", "strict_mode_config"} {
+	for _, name := range serverSettings {
 		if v := r.Values(name); v != nil {
 			values[name] = v
 		}

@@ -2,8 +2,9 @@ package main
 
 import (
 	"github.com/outflow-db/outflow/ast"
+	_ "github.com/outflow-db/outflow/backends/elasticsearch" // every type of backend that the command knows
 	_ "github.com/outflow-db/outflow/backends/nebula"
-	_ "github.com/outflow-db/outflow/backends/postgres" // every type of backend that the command knows
+	_ "github.com/outflow-db/outflow/backends/postgres"
 	_ "github.com/outflow-db/outflow/backends/qdrant"
 )
 
