@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,8 +19,8 @@ import (
 
 // rebuildOptions are the flags of rebuild.
 type rebuildOptions struct {
-	wait, json bool
-	timeout    time.Duration
+	wait, json, beside, cancel bool
+	timeout                    time.Duration
 }
 
 func (a *app) rebuild() *cobra.Command {
@@ -32,22 +33,49 @@ backend alone. The workers write each record as it is now and delete what Postgr
 have; other backends do not notice. The targets stay readable all the time. It can be repeated
 and interrupted: what is in the log is worked off.
 
-With --wait it returns when the backend has applied it all, and shows how far it is.
+With --beside the workers fill a new generation of each target, made as the configuration says
+now, while readers go on to see the one before, which is written meanwhile, too. When the new
+one has everything, has been compared with PostgreSQL and has caught up, readers see it from
+one moment to the next, and the former one is removed. It is for changes that a target cannot
+take in place, such as another mapping or another embedding model. It costs the store's space
+for both. --beside --cancel gives it up. Backends of the types elasticsearch and qdrant can.
+
+It is made with the configuration that this command reads. Workers whose file it is take it as
+soon as the rebuild has begun. Others can go on with the one before until readers see the new
+generation; then they leave the backend alone until they are started with the new one.
+
+With --wait it returns when the backend has applied it all, with --beside when readers see it,
+and shows how far it is.
 
 With --json the output is {"backend", "kinds", "token", "waited_ms"}; the token is for
-outflow wait, and waited_ms is null without --wait.`,
+outflow wait, and waited_ms is null without --wait. With --beside it is {"backend", "targets":
+[{"backend", "kind", "target", "generation", "building", "dropping", "phase", "note"}],
+"waited_ms"}, where generation is what readers see and 0 means none, and with --cancel
+{"backend", "cancelled"}.`,
 		Example: `  outflow rebuild search
-  outflow rebuild search order customer --wait --timeout 1h`,
+  outflow rebuild search order customer --wait --timeout 1h
+  outflow rebuild search order --beside --wait
+  outflow rebuild search order --beside --cancel`,
 		Annotations: exits(map[int]string{
-			exitOK:      "every key is in the log; with --wait: the backend has applied it",
-			exitNotWell: "the time was over; the backend goes on by itself",
-			exitUsage:   "no such backend, or it does not project the kind; or wrong flags, configuration or set-up",
+			exitOK:          "every key is in the log; with --wait: the backend has applied it",
+			exitNotWell:     "the time was over, and the backend goes on by itself; or the rebuild was given up, or could not be begun",
+			exitUsage:       "no such backend, or it does not project the kind; or wrong flags, configuration or set-up",
+			exitUnreachable: "PostgreSQL, or with --beside the store, could not be reached",
 		}),
 		Args: someBackends,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runRebuild(cmd.Context(), o, args[0], args[1:])
+			switch {
+			case o.cancel && (!o.beside || o.wait):
+				return usageError{errors.New("--cancel goes with --beside, and without --wait")}
+			case o.beside:
+				return a.runBeside(cmd.Context(), o, args[0], args[1:])
+			default:
+				return a.runRebuild(cmd.Context(), o, args[0], args[1:])
+			}
 		},
 	}
+	cmd.Flags().BoolVar(&o.beside, "beside", false, "fill a new generation beside the one that readers see")
+	cmd.Flags().BoolVar(&o.cancel, "cancel", false, "with --beside, give up what is being filled")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "return when the backend has applied it")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "with --wait, give up after this `TIME`, such as 30s; 0: never")
 	cmd.Flags().BoolVar(&o.json, "json", false, "write JSON")

@@ -21,6 +21,10 @@ import (
 // lookEvery is how often workers look whether the configuration has changed.
 const lookEvery = 2 * time.Second
 
+// refusedEvery is how often a configuration is tried again that cannot be run: what it needs may have been done
+// meanwhile, such as a rebuild beside.
+const refusedEvery = 10 * time.Second
+
 // hangups are the signals that ask for the configuration to be read again. The caller calls stop in the end.
 func hangups() (asked chan os.Signal, stop func()) {
 	asked = make(chan os.Signal, 1)
@@ -39,6 +43,7 @@ type reloader struct {
 	runs    *config.Config // what the engine runs with
 	seen    *config.Config // what was read last, and is not taken yet
 	refused *config.Config // what cannot be run
+	again   time.Time      // when that is tried again
 	told    string         // what was told of one that cannot be read or taken
 }
 
@@ -85,10 +90,13 @@ func (r *reloader) look(ctx context.Context, asked bool) (next *config.Config) {
 	case !asked && !reflect.DeepEqual(c, r.seen):
 		r.seen = c
 		return nil
-	case !asked && reflect.DeepEqual(c, r.refused):
+	case !asked && reflect.DeepEqual(c, r.refused) && time.Now().Before(r.again):
 		return nil
 	}
 	r.seen = c
+	if asked {
+		r.told = ""
+	}
 	return r.take(ctx, c)
 }
 
@@ -120,7 +128,11 @@ func (r *reloader) take(ctx context.Context, c *config.Config) (next *config.Con
 		r.runs, r.seen, r.refused, r.told = c, nil, nil, ""
 	case ctx.Err() != nil:
 	case refused:
-		r.refused, r.told = c, plan.Error()
+		news := !reflect.DeepEqual(c, r.refused) || r.told != plan.Error()
+		r.refused, r.again, r.told = c, time.Now().Add(refusedEvery), plan.Error()
+		if !news {
+			break
+		}
 		r.log.ErrorContext(ctx, "the configuration cannot work: the old one goes on", "problems", strings.Split(plan.Error(), "\n"))
 	case r.told != err.Error():
 		r.told = err.Error()

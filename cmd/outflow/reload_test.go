@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -146,4 +147,28 @@ func TestChanged(t *testing.T) {
 	if got := changed(is, is); len(got) > 0 {
 		t.Errorf("of the same: %v", got)
 	}
+}
+
+// What cannot be run is tried again after a while, without another word, and taken when it can.
+func TestReloadTriesRefusedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var wrong error
+		r, engine, log := reloading(&config.Config{Kinds: []config.Kind{{Name: "a"}}}, &wrong)
+		engine.err = &jobs.PlanError{Problems: []jobs.Trouble{{Backend: "vectors", Text: "it needs a rebuild"}}}
+		for i, want := range []int{0, 1, 1} {
+			if r.look(t.Context(), false); engine.n != want {
+				t.Errorf("look %d: %d changes, want %d", i+1, engine.n, want)
+			}
+		}
+		time.Sleep(refusedEvery)
+		if r.look(t.Context(), false); engine.n != 2 || strings.Count(log.String(), "needs a rebuild") != 1 {
+			t.Errorf("%d changes; told: %s", engine.n, log)
+		}
+		time.Sleep(refusedEvery)
+		engine.err = nil
+		if r.look(t.Context(), false); engine.n != 3 || !strings.Contains(log.String(), "the configuration has changed") {
+			t.Errorf("%d changes; told: %s", engine.n, log)
+		}
+	})
 }

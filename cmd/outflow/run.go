@@ -24,7 +24,8 @@ which loses nothing: what was not saved is written again.
 
 A changed configuration is taken without a restart: when its file, or a file that it refers to,
 has another content, and at once on SIGHUP. What changed is in the log. One that is wrong is
-told with all that is wrong, and the old one goes on.
+told with all that is wrong, and the old one goes on; one that cannot be put in place, but could
+after an outflow rebuild --beside, is taken as soon as that has begun.
 
 While it works it has a console at http://127.0.0.1:8317/, unless console.listen says otherwise:
 how far every backend is, River UI, /metrics for Prometheus, /healthz, /readyz and /status.

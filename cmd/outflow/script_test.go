@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/outflow-db/outflow/internal/pgtest"
+	"github.com/outflow-db/outflow/internal/qdranttest"
 )
 
 // Every verb does what its help says, as a process of its own, against a real PostgreSQL: the scripts in
@@ -24,6 +25,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"database":   scriptDatabase,
 			"temporary":  scriptTemporary,
+			"qdrant":     scriptQdrant,
 			"terminate":  scriptTerminate,
 			"hangup":     scriptHangup,
 			"answers":    scriptAnswers,
@@ -60,6 +62,18 @@ func scriptDatabase(ts *testscript.TestScript, _ bool, args []string) {
 		pool = pgtest.Empty
 	}
 	ts.Setenv("DATABASE_URL", pgtest.URL(tb, pool(tb)))
+}
+
+// scriptQdrant starts a Qdrant for the script, and names its address in QDRANT and what the names of collections
+// shall begin with in PREFIX.
+func scriptQdrant(ts *testscript.TestScript, _ bool, _ []string) {
+	tb, ok := ts.Value(tbKey{}).(testing.TB)
+	if !ok {
+		ts.Fatalf("no testing.TB")
+	}
+	ts.Setenv("QDRANT", qdranttest.Open(tb))
+	ts.Setenv("QDRANT_KEY", qdranttest.APIKey())
+	ts.Setenv("PREFIX", qdranttest.Prefix(tb))
 }
 
 // scriptExits runs a program and wants an exit status: `exits 2 outflow migrate --foo`.

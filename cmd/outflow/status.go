@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/outflow-db/outflow/jobs"
 	"github.com/outflow-db/outflow/outbox"
 )
 
@@ -21,12 +23,15 @@ func (a *app) status() *cobra.Command {
 		Short: "Tells how far every backend is",
 		Long: `Tells for every backend whether it works, how far it is behind PostgreSQL, and how many
 records it has refused and parked. LAG is what is in the log and not yet applied: changes,
-and the time since the oldest of them was written.
+and the time since the oldest of them was written. Rebuilds beside that go on are told with
+their phase, and with what they wait for.
 
 With --json the output is {"backends": [{"name", "type", "paused", "changes",
 "lag_seconds", "parked", "lanes": [{"lane", "position", "owner", "changes",
-"lag_seconds", "saved_at"}]}]}, where paused is why it is paused, or null, and owner the
-worker that holds the lane, or null; with --watch one such value after the other.`,
+"lag_seconds", "saved_at"}]}], "rebuilds": [{"backend", "kind", "target", "generation",
+"building", "dropping", "phase", "note"}]}, where paused is why it is paused, or null, owner
+the worker that holds the lane, or null, and generation what readers see; with --watch one
+such value after the other.`,
 		Example:     "  outflow status\n  outflow status --watch\n  outflow status --json | jq '.backends[] | select(.paused)'",
 		Annotations: exits(map[int]string{exitOK: "told, whatever it is", exitNotWell: "PostgreSQL refused a statement"}),
 		Args:        noArgs,
@@ -64,12 +69,12 @@ func (a *app) runStatus(ctx context.Context, pool *pgxpool.Pool, json bool, watc
 
 // tellStatus tells it once.
 func (a *app) tellStatus(ctx context.Context, pool *pgxpool.Pool, json bool) error {
-	all, err := outbox.Status(ctx, pool)
+	all, rebuilds, err := progressOf(ctx, pool)
 	if err != nil {
 		return err
 	}
 	if json {
-		return a.writeJSON(statusJSON(all))
+		return a.writeJSON(statusJSON(all, rebuilds))
 	}
 	if len(all) == 0 {
 		fmt.Fprintln(a.out, "no backend follows this database yet: outflow run sets up those that are configured")
@@ -79,7 +84,19 @@ func (a *app) tellStatus(ctx context.Context, pool *pgxpool.Pool, json bool) err
 		return err
 	}
 	fmt.Fprintln(a.out)
-	return printLanes(a.out, all, time.Now())
+	if err := printLanes(a.out, all, time.Now()); err != nil || len(rebuilds) == 0 {
+		return err
+	}
+	return printRebuilds(a.out, rebuilds)
+}
+
+// progressOf is how far every backend is, and every rebuild beside.
+func progressOf(ctx context.Context, pool *pgxpool.Pool) (all []outbox.BackendStatus, rebuilds []jobs.TargetState, err error) {
+	if all, err = outbox.Status(ctx, pool); err != nil {
+		return nil, nil, err
+	}
+	targets, err := jobs.Targets(ctx, pool, "")
+	return all, slices.DeleteFunc(targets, func(t jobs.TargetState) bool { return !t.Rebuilding() }), err
 }
 
 // printBackends is the part of the screen that tells whether all is well.
@@ -139,7 +156,8 @@ func shortened(position string) string {
 
 // statusDocument is what status --json and the console show.
 type statusDocument struct {
-	Backends []backendJSON `json:"backends"`
+	Backends []backendJSON      `json:"backends"`
+	Rebuilds []jobs.TargetState `json:"rebuilds"` // beside, that go on
 }
 
 type backendJSON struct {
@@ -161,7 +179,7 @@ type laneJSON struct {
 	SavedAt    time.Time `json:"saved_at"`
 }
 
-func statusJSON(all []outbox.BackendStatus) statusDocument {
+func statusJSON(all []outbox.BackendStatus, rebuilds []jobs.TargetState) statusDocument {
 	list := []backendJSON{}
 	for _, b := range all {
 		j := backendJSON{
@@ -176,7 +194,7 @@ func statusJSON(all []outbox.BackendStatus) statusDocument {
 		}
 		list = append(list, j)
 	}
-	return statusDocument{list}
+	return statusDocument{list, orEmpty(rebuilds)}
 }
 
 // orNull is s, or null for an empty one.

@@ -19,7 +19,6 @@ import (
 	"github.com/outflow-db/outflow/config"
 	"github.com/outflow-db/outflow/console"
 	"github.com/outflow-db/outflow/jobs"
-	"github.com/outflow-db/outflow/outbox"
 )
 
 // watching is how the engine of a process is watched: by a console, and by traces.
@@ -66,8 +65,8 @@ func (w *watching) open(ctx context.Context, c *config.Config, pool *pgxpool.Poo
 		Pool: pool, Metrics: w.metrics, Version: built().Outflow, Logger: w.log,
 		Running: func() bool { e := w.engine.Load(); return e != nil && e.Running() },
 		Status: func(ctx context.Context) (any, error) {
-			all, err := outbox.Status(ctx, pool)
-			return statusJSON(all), err
+			all, rebuilds, err := progressOf(ctx, pool)
+			return statusJSON(all, rebuilds), err
 		},
 	})
 	switch {

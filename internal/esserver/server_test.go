@@ -17,12 +17,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var client = &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 // status asks the server something and is the status of the answer, 0 if there is none.
 func status(t *testing.T, method, url, body string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	return statusWithin(t, time.Minute, method, url, body)
+}
+
+func statusWithin(t *testing.T, patience time.Duration, method, url, body string) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +95,7 @@ func stands(t *testing.T, s *esserver.Server) {
 	if err := s.Freeze(); err != nil {
 		t.Fatal(err)
 	}
-	if got := status(t, http.MethodGet, s.URL()+"/_cluster/health", ""); got != 0 {
+	if got := statusWithin(t, time.Second, http.MethodGet, s.URL()+"/_cluster/health", ""); got != 0 {
 		t.Errorf("a frozen server answers: %d", got)
 	}
 	if err := s.Thaw(); err != nil {
