@@ -45,7 +45,7 @@ func init() {
 		if !ok {
 			return nil, errors.New("no such fake")
 		}
-		return f.(*fake), nil
+		return f.(backends.Backend), nil
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -89,7 +90,17 @@ type rebuild struct {
 	owner string
 	out   Rebuilt
 	show  func(Rebuilt) error
+	under atomic.Pointer[work]
 }
+
+// work is a step under way, for a generation.
+type work struct {
+	generation int
+	cancel     context.CancelCauseFunc
+}
+
+// errGivenUp ends a step whose generation is not being filled any more.
+var errGivenUp = errors.New("the rebuild was given up")
 
 // errNotMine ends a job whose rebuild another one has taken over, or that is over.
 var errNotMine = errors.New("the rebuild is over, or another job sees to it")
@@ -130,7 +141,7 @@ func (r *rebuild) run(ctx context.Context) error {
 			if err == nil && !mine {
 				err = errNotMine
 			}
-			return err
+			return errors.Join(err, r.heed(ctx))
 		})
 		cancel(err)
 	}()
@@ -138,6 +149,7 @@ func (r *rebuild) run(ctx context.Context) error {
 	for {
 		pause, err := r.step(ctx)
 		switch {
+		case errors.Is(err, errGivenUp):
 		case errors.Is(err, errNotMine):
 			return r.show(r.out)
 		case errors.Is(err, errOutdated):
@@ -154,6 +166,35 @@ func (r *rebuild) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// filling is ctx for a step that concerns a generation that is being filled. It ends when that was given up.
+func (r *rebuild) filling(ctx context.Context, generation int) (step context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	r.under.Store(&work{generation, cancel})
+	return ctx, func() {
+		r.under.Store(nil)
+		cancel(nil)
+	}
+}
+
+// heed ends the step under way if its generation was given up: it could go on for hours.
+func (r *rebuild) heed(ctx context.Context) error {
+	w := r.under.Load()
+	if w == nil {
+		return nil
+	}
+	var still bool
+	err := r.e.c.Pool.QueryRow(ctx, `
+select exists (select from outbox.projections where backend = $1 and kind = $2 and target = $3 and building = $4)`,
+		r.args.Backend, r.args.Records, r.args.Target, w.generation).Scan(&still)
+	if err != nil {
+		return fmt.Errorf("reading whether a rebuild goes on: %w", err)
+	}
+	if !still {
+		w.cancel(errGivenUp)
+	}
+	return nil
 }
 
 // tell shows in River what the rebuild is at, if that is news.

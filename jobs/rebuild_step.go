@@ -70,6 +70,17 @@ func (r *rebuild) step(ctx context.Context) (time.Duration, error) {
 	if err := r.note(ctx, note); err != nil {
 		return 0, err
 	}
+	within, done := r.filling(ctx, g.building)
+	defer done()
+	pause, err := r.advance(within, g)
+	if err != nil && errors.Is(context.Cause(within), errGivenUp) {
+		return 0, errGivenUp
+	}
+	return pause, err
+}
+
+// advance does what the phase asks for.
+func (r *rebuild) advance(ctx context.Context, g stage) (time.Duration, error) {
 	switch g.phase {
 	case "logged":
 		return r.pass(ctx, g, "filling")
