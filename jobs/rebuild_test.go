@@ -220,21 +220,19 @@ func TestRebuildCancelled(t *testing.T) {
 	if n, err := jobs.CancelRebuild(t.Context(), w.pool, "main"); n != 0 || err != nil {
 		t.Errorf("nothing goes on: %d, %v", n, err)
 	}
-	tried := false
-	s.mu.Lock()
-	s.onServe = func(ctx context.Context, _ backends.Target) error {
-		n, err := jobs.CancelRebuild(ctx, w.pool, "main")
-		if n != 0 || err == nil || !strings.Contains(err.Error(), "too late") {
-			t.Errorf("while it switches: %d, %v", n, err)
-		}
-		tried = true
-		return nil
+}
+
+// A rebuild that switches is not given up any more, and that is an error.
+func TestRebuildCancelledTooLate(t *testing.T) {
+	t.Parallel()
+	w, _ := newShelf(t)
+	if err := jobs.Setup(t.Context(), w.c); err != nil {
+		t.Fatal(err)
 	}
-	s.mu.Unlock()
 	w.begin()
-	w.rebuilt()
-	if !tried || s.generations() != "3" {
-		t.Errorf("tried: %v, the store has generations %s", tried, s.generations())
+	w.exec(`update outbox.projections set phase = 'switching'`)
+	if n, err := jobs.CancelRebuild(t.Context(), w.pool, "main"); n != 0 || err == nil || !strings.Contains(err.Error(), "too late") || w.state().Building != 2 {
+		t.Errorf("%d, %v, %+v", n, err, w.state())
 	}
 }
 

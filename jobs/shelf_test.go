@@ -216,6 +216,7 @@ insert into item select 100 + g % 200, 'x' from generate_series($1, 2 + $1) g on
 
 // watch is a reader.
 func (s *shelf) watch(ctx context.Context, t *testing.T) {
+	t.Helper()
 	last := map[string]int{}
 	for ; ctx.Err() == nil; time.Sleep(3 * time.Millisecond) {
 		seen := s.seen()
