@@ -5,25 +5,21 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/backends/nebula"
 	"github.com/outflow-db/outflow/internal/nebulaserver"
 	"github.com/outflow-db/outflow/internal/nebulatest"
-	"github.com/outflow-db/outflow/internal/pgtest"
 	"github.com/outflow-db/outflow/jobs"
-	"github.com/outflow-db/outflow/outbox"
 )
 
 // graph is a world whose store is a NebulaGraph in this process: nodes are vertices, links edges.
 type graph struct {
-	*world
+	*crowd
 	server *nebulaserver.Server
 }
 
@@ -34,51 +30,13 @@ func newGraph(t *testing.T) *graph {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	w := &world{t: t, source: pgtest.New(t)}
-	w.exec(`create table node (id int primary key, v text)`)
-	w.exec(`create table link (src int, typ text, dst int, v text, primary key (src, typ, dst))`)
-	w.c = jobs.Config{
-		Pool:     w.source,
-		Kinds:    []outbox.Kind{{Name: "node", Table: "node"}, {Name: "link", Table: "link"}},
-		Backends: []backends.Config{{Name: "graph", Type: nebula.Type, Settings: map[string]any{"addresses": s.Addr(), "partitions": 7}}},
-		Projections: []jobs.Projection{
-			{Kind: "node", Backend: "graph", Target: "node", Query: `select id as key, v from node where id = any($1::text[]::int[])`},
-			{
-				Kind: "link", Backend: "graph", Target: "link",
-				Query: `select k.key, l.v from unnest($1::text[]) k (key) join link l
-				            on l.src = (k.key::jsonb->>0)::int and l.typ = k.key::jsonb->>1 and l.dst = (k.key::jsonb->>2)::int`,
-				Settings: map[string]any{"edge": map[string]any{"source": 0, "target": 2}, "types": map[string]any{"column": 1, "names": []any{"calls", "uses"}}},
-			},
-		},
-		Settings: jobs.Settings{
-			Lease: 2 * time.Second, Linger: 200 * time.Millisecond, Patience: 2 * time.Second, Request: 5 * time.Second,
-			Late: time.Second, PageKeys: 50, BatchRecords: 20,
-		},
-	}
-	w.run()
-	return &graph{w, s}
-}
-
-// write commits a transaction of random changes.
-func (g *graph) write() (token string, err error) {
-	err = pgx.BeginFunc(g.t.Context(), g.source, func(tx pgx.Tx) error {
-		for range 1 + rand.IntN(4) {
-			n, v := rand.IntN(40), rand.IntN(1000)
-			for _, sql := range []string{
-				`insert into node select i, 'é"\' || chr(10) || $2::int from generate_series($1::int, $1::int + 8) i on conflict (id) do update set v = excluded.v`,
-				`insert into link select $1::int, t, i, $2::int::text from generate_series($1::int, $1::int + 5) i, unnest('{calls,uses}'::text[]) t
-				     on conflict (src, typ, dst) do update set v = excluded.v`,
-				`delete from node where id % 13 = $1::int % 13 and $2::int % 3 = 0`,
-				`delete from link where dst % 7 = $1::int % 7 and $2::int % 2 = 0`,
-			} {
-				if _, err := tx.Exec(g.t.Context(), sql, n, v); err != nil {
-					return err
-				}
-			}
-		}
-		return tx.QueryRow(g.t.Context(), `select outbox.token()`).Scan(&token)
-	})
-	return token, err
+	c := newCrowd(t, backends.Config{Name: "graph", Type: nebula.Type, Settings: map[string]any{"addresses": s.Addr(), "partitions": 7}},
+		jobs.Projection{Kind: "node", Backend: "graph", Target: "node", Query: nodeQuery},
+		jobs.Projection{
+			Kind: "link", Backend: "graph", Target: "link", Query: linkQuery,
+			Settings: map[string]any{"edge": map[string]any{"source": 0, "target": 2}, "types": map[string]any{"column": 1, "names": []any{"calls", "uses"}}},
+		})
+	return &graph{c, s}
 }
 
 // disturb makes one of the faults of a cluster.
@@ -134,41 +92,7 @@ var meant = regexp.MustCompile("^(USE `outflow`$|(CREATE SPACE|CREATE TAG|CREATE
 func TestEngineNebula(t *testing.T) {
 	t.Parallel()
 	g := newGraph(t)
-	var writers sync.WaitGroup
-	for range 3 {
-		writers.Go(func() {
-			for range 10 {
-				if _, err := g.write(); err != nil && !strings.Contains(err.Error(), "deadlock") {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	for i := range 20 {
-		token, err := g.write()
-		for err != nil && strings.Contains(err.Error(), "deadlock") {
-			token, err = g.write()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		g.disturb(i)
-		if i%5 == 4 {
-			g.wait(token)
-		}
-	}
-	writers.Wait()
-	g.server.Heal()
-	token, err := g.write()
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.wait(token)
-	g.until(`select not exists (select from outbox.suspects)`)
-	report, err := jobs.Verify(t.Context(), g.c, jobs.VerifyOptions{})
-	if err != nil || !report.OK() || len(report.Targets) != 2 || report.Targets[0].Records == 0 {
-		t.Fatalf("verify found %+v, %v", report, err)
-	}
+	g.storm(20, g.disturb, g.server.Heal)
 	for stmt, sql := range map[string]string{
 		"LOOKUP ON node WHERE node.outflow_slot >= 0 YIELD id(vertex), node.v":              `select id::text, v from node order by id::text collate "C"`,
 		"LOOKUP ON calls WHERE calls.outflow_slot >= 0 YIELD src(edge), dst(edge), calls.v": `select src || ' ' || dst, v from link where typ = 'calls' order by (src || ' ' || dst) collate "C"`,

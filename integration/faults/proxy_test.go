@@ -10,10 +10,11 @@ import (
 	"time"
 
 	"github.com/outflow-db/outflow/integration/faults"
+	"github.com/outflow-db/outflow/internal/estest"
 	"github.com/outflow-db/outflow/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(estest.Stopping(m))) }
 
 // echo is a server that sends every line back.
 func echo(t *testing.T) string {
