@@ -14,6 +14,7 @@ import (
 	"github.com/outflow-db/outflow/internal/benches/reach"
 	"github.com/outflow-db/outflow/internal/benches/recovery"
 	"github.com/outflow-db/outflow/internal/benches/source"
+	"github.com/outflow-db/outflow/internal/benches/stores"
 	"github.com/outflow-db/outflow/internal/benches/writes"
 )
 
@@ -34,5 +35,8 @@ var benchmarks = []benchmark{
 	{"idle", "an engine that has nothing to do", idle.Run},
 	{"recovery", "a store that comes back after an outage", recovery.Run},
 	{"memory", "a hundred writes at once", memory.Run},
+	{"elasticsearch", "a real Elasticsearch: drain, latency, reach", stores.Elasticsearch},
+	{"qdrant", "Qdrant, as a stand-in in the process: drain with vectors, latency, reach", stores.Qdrant},
+	{"nebula", "NebulaGraph, as a stand-in in the process: drain, latency, reach", stores.Nebula},
 	{"reach", "health checks and new connections", reach.Run},
 }

@@ -28,7 +28,7 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "rows.json")
 	var out, messages bytes.Buffer
-	if code := run(t.Context(), []string{"-quick", "-run", "^(reach|drain|latency)$", "-out", file}, &out, &messages); code != 0 {
+	if code := run(t.Context(), []string{"-quick", "-run", "^(reach|drain|latency|qdrant|nebula)$", "-out", file}, &out, &messages); code != 0 {
 		t.Fatalf("exit status %d\n%s", code, &messages)
 	}
 	var rows []lab.Row

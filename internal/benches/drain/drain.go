@@ -1,8 +1,7 @@
 // Package drain measures how fast an engine empties a backlog into a real store, against a loop that copies the same
 // rows by hand: one SELECT of everything, batches of 1000, two writes in flight.
 //
-// Both write into the embedded read model in another database of the same server. The rate is taken between the
-// start of the first write and the end of the last.
+// Both write into the same server. The rate is taken between the start of the first write and the end of the last.
 package drain
 
 import (
@@ -23,28 +22,36 @@ import (
 	"github.com/outflow-db/outflow/outbox"
 )
 
-// rounds is how often both are measured.
-const rounds = 5
-
 // bench is one run.
 type bench struct {
 	*lab.Lab
+	store   lab.Store
 	pool    *pgxpool.Pool
 	records int
 }
 
 // result is one round of a contender.
 type result struct {
-	rate           float64 // records a second
-	flight         float64 // writes under way, mean
+	rate           float64       // records a second
+	write          time.Duration // one write, mean
+	flight         float64       // writes under way, mean
 	start          time.Duration
 	worker, server time.Duration // processor time
 }
 
-// Run measures.
+// Run measures the embedded read model, in another database of the same server.
 func Run(ctx context.Context, l *lab.Lab) ([]lab.Row, error) {
-	b := &bench{Lab: l}
-	n := l.Size(rounds, 1)
+	store, err := l.ReadModel(ctx, "drain")
+	if err != nil {
+		return nil, err
+	}
+	return Into(ctx, l, store)
+}
+
+// Into measures a store.
+func Into(ctx context.Context, l *lab.Lab, store lab.Store) ([]lab.Row, error) {
+	b := &bench{Lab: l, store: store}
+	n := l.Size(store.Rounds, 1)
 	if err := b.setUp(ctx, n); err != nil {
 		return nil, err
 	}
@@ -58,7 +65,11 @@ func Run(ctx context.Context, l *lab.Lab) ([]lab.Row, error) {
 		}
 		l.Say("round %d: engine %.0f/s, %.2f writes at once; loop %.0f/s, %.2f", i+1, engine[i].rate, engine[i].flight, loop[i].rate, loop[i].flight)
 	}
-	return rows(engine, loop), b.compare(ctx, n)
+	single, err := b.single(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return rows(store.Bench, engine, loop, single), b.compare(ctx, n)
 }
 
 // turn is one round of a contender, on a calm server.
@@ -75,16 +86,16 @@ func (b *bench) turn(ctx context.Context, round int, run func(context.Context, i
 
 // setUp registers a backend for each round and makes the backlog that all of them have.
 func (b *bench) setUp(ctx context.Context, rounds int) (err error) {
-	if b.pool, err = b.Database(ctx, "source", 2*rounds+12); err != nil {
+	if b.pool, err = b.Database(ctx, b.store.Bench, 2*rounds+12); err != nil {
 		return err
 	}
-	if _, err := b.Empty(ctx, "store", 1); err != nil {
-		return err
+	if _, err := b.pool.Exec(ctx, `create schema bench; create table bench.vectors (id uuid primary key, vector real[] not null)`); err != nil {
+		return fmt.Errorf("making a table: %w", err)
 	}
 	c := jobs.Config{Pool: b.pool, Kinds: []outbox.Kind{lab.SymbolKind}}
 	for i := range rounds {
-		c.Backends = append(c.Backends, b.gauge(name("engine", i)).Config(name("engine", i)))
-		c.Projections = append(c.Projections, lab.Symbols(name("engine", i)))
+		c.Backends = append(c.Backends, b.store.Gauge(name("engine", i)).Config(name("engine", i)))
+		c.Projections = append(c.Projections, b.store.Projection(name("engine", i)))
 	}
 	if err := b.Fill(ctx, c); err != nil {
 		return err
@@ -95,6 +106,11 @@ func (b *bench) setUp(ctx context.Context, rounds int) (err error) {
 		return err
 	}
 	b.records = int(loaded.Symbols.Inserted)
+	if b.store.Vectors {
+		if err := lab.AddVectors(ctx, b.pool); err != nil {
+			return err
+		}
+	}
 	b.Say("%d symbols are waiting, in %d transactions", b.records, loaded.Batches)
 	if _, err := b.pool.Exec(ctx, "vacuum analyze"); err != nil {
 		return fmt.Errorf("vacuum: %w", err)
@@ -120,18 +136,13 @@ func symbolsOnly(files iter.Seq2[*ast.SourceFile, error], enough int) iter.Seq2[
 
 func name(contender string, round int) string { return fmt.Sprintf("%s%d", contender, round) }
 
-// gauge is a read model in a schema of its own.
-func (b *bench) gauge(schema string) *lab.Gauge {
-	return &lab.Gauge{Behind: backends.Config{Type: "postgres", Settings: map[string]any{"url": b.Server.URL("store"), "schema": schema}}}
-}
-
 // engine drains the backlog of the round's backend.
 func (b *bench) engine(ctx context.Context, round int) (r result, err error) {
 	name := name("engine", round)
-	g := b.gauge(name)
+	g := b.store.Gauge(name)
 	c := jobs.Config{
 		Pool: b.pool, Kinds: []outbox.Kind{lab.SymbolKind},
-		Backends: []backends.Config{g.Config(name)}, Projections: []jobs.Projection{lab.Symbols(name)},
+		Backends: []backends.Config{g.Config(name)}, Projections: []jobs.Projection{b.store.Projection(name)},
 	}
 	m, err := b.begin(g)
 	if err != nil {
@@ -177,5 +188,6 @@ func (m *measurement) end() (r result, err error) {
 	took := last.Sub(first).Seconds()
 	r.rate, r.flight = r.rate/took, r.flight/took
 	r.start = first.Sub(m.begun)
+	r.write = time.Duration(r.flight * took / float64(len(calls)) * float64(time.Second))
 	return r, err
 }

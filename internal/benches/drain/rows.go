@@ -7,22 +7,24 @@ import (
 )
 
 // rows reports what the rounds gave.
-func rows(engine, loop []result) []lab.Row {
+func rows(bench string, engine, loop []result, single result) []lab.Row {
 	rate := func(r result) float64 { return r.rate }
 	flight := func(r result) float64 { return r.flight }
 	of, to := each(engine, rate), each(loop, rate)
 	ratios := lab.Ratios(of, to)
 	return []lab.Row{
-		lab.AtLeast("drain: engine against copy loop, rate", lab.Median(ratios), "x", 0.95).With(lab.Rounds(ratios)),
-		lab.Fact("drain: engine", lab.Median(of), "records/s"),
-		lab.Fact("drain: copy loop", lab.Median(to), "records/s"),
-		lab.Fact("drain: engine, writes under way, mean", lab.Median(each(engine, flight)), ""),
-		lab.Fact("drain: copy loop, writes under way, mean", lab.Median(each(loop, flight)), ""),
-		lab.Fact("drain: engine, start to first write", lab.Millis(lab.Median(each(engine, start))), "ms"),
-		lab.Fact("drain: engine, CPU of the worker", lab.Median(each(engine, worker)).Seconds(), "s"),
-		lab.Fact("drain: copy loop, CPU of the worker", lab.Median(each(loop, worker)).Seconds(), "s"),
-		lab.Fact("drain: engine, CPU of PostgreSQL, source and store", lab.Median(each(engine, server)).Seconds(), "s"),
-		lab.Fact("drain: copy loop, CPU of PostgreSQL, source and store", lab.Median(each(loop, server)).Seconds(), "s"),
+		lab.AtLeast(bench+": engine against copy loop, rate", lab.Median(ratios), "x", 0.95).With(lab.Rounds(ratios)),
+		lab.AtLeast(bench+": engine against single writes, two at once, rate", lab.Median(of)/single.rate, "x", 1.7),
+		lab.AtMost(bench+": engine, write of a batch, mean", lab.Millis(lab.Median(each(engine, func(r result) time.Duration { return r.write }))), "ms", 200),
+		lab.Fact(bench+": engine", lab.Median(of), "records/s"),
+		lab.Fact(bench+": copy loop", lab.Median(to), "records/s"),
+		lab.Fact(bench+": engine, writes under way, mean", lab.Median(each(engine, flight)), ""),
+		lab.Fact(bench+": copy loop, writes under way, mean", lab.Median(each(loop, flight)), ""),
+		lab.Fact(bench+": engine, start to first write", lab.Millis(lab.Median(each(engine, start))), "ms"),
+		lab.Fact(bench+": engine, CPU of the worker", lab.Median(each(engine, worker)).Seconds(), "s"),
+		lab.Fact(bench+": copy loop, CPU of the worker", lab.Median(each(loop, worker)).Seconds(), "s"),
+		lab.Fact(bench+": engine, CPU of PostgreSQL, source and store", lab.Median(each(engine, server)).Seconds(), "s"),
+		lab.Fact(bench+": copy loop, CPU of PostgreSQL, source and store", lab.Median(each(loop, server)).Seconds(), "s"),
 	}
 }
 

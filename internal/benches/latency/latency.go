@@ -1,8 +1,7 @@
 // Package latency measures how long a committed change takes until it can be read in the store, at a steady rate of
 // single changes, against a writer that commits and then writes to the store itself.
 //
-// The store is the embedded read model in another database of the same server: what its write has answered can be
-// read. Both contenders take turns of a few seconds; the changes of all turns are put together.
+// What a store's write has answered can be read. Both contenders take turns of a few seconds; the changes of all turns are put together.
 package latency
 
 import (
@@ -35,17 +34,27 @@ const (
 // bench is one run.
 type bench struct {
 	*lab.Lab
-	pool *pgxpool.Pool
-	next int // number of the next change
+	store lab.Store
+	pool  *pgxpool.Pool
+	next  int // number of the next change
 
 	mu        sync.Mutex
 	committed map[string]time.Time
 	applied   map[string]time.Time
 }
 
-// Run measures.
+// Run measures the embedded read model, in another database of the same server.
 func Run(ctx context.Context, l *lab.Lab) ([]lab.Row, error) {
-	b := &bench{Lab: l}
+	store, err := l.ReadModel(ctx, "latency")
+	if err != nil {
+		return nil, err
+	}
+	return Into(ctx, l, store)
+}
+
+// Into measures a store.
+func Into(ctx context.Context, l *lab.Lab, store lab.Store) ([]lab.Row, error) {
+	b := &bench{Lab: l, store: store}
 	if err := b.setUp(ctx); err != nil {
 		return nil, err
 	}
@@ -62,29 +71,26 @@ func Run(ctx context.Context, l *lab.Lab) ([]lab.Row, error) {
 		l.Say("round %d: engine %v, direct %v", i+1, lab.Median(e), lab.Median(d))
 		engine, direct = append(engine, e...), append(direct, d...)
 	}
-	return rows(engine, direct), nil
+	return rows(store.Bench, engine, direct), nil
 }
 
 // rows reports both distributions.
-func rows(engine, direct []time.Duration) []lab.Row {
+func rows(bench string, engine, direct []time.Duration) []lab.Row {
 	at := func(of []time.Duration, q float64) float64 { return lab.Millis(lab.Quantile(of, q)) }
 	return []lab.Row{
-		lab.AtMost("latency: engine against synchronous writer, p50", at(engine, 0.5)/at(direct, 0.5), "x", 1.3),
-		lab.AtMost("latency: engine against synchronous writer, p99", at(engine, 0.99)/at(direct, 0.99), "x", 1.8),
-		lab.Fact("latency: engine, commit to readable, p50", at(engine, 0.5), "ms"),
-		lab.Fact("latency: engine, commit to readable, p99", at(engine, 0.99), "ms"),
-		lab.Fact("latency: synchronous writer, commit to readable, p50", at(direct, 0.5), "ms"),
-		lab.Fact("latency: synchronous writer, commit to readable, p99", at(direct, 0.99), "ms"),
+		lab.AtMost(bench+": engine against synchronous writer, p50", at(engine, 0.5)/at(direct, 0.5), "x", 1.3),
+		lab.AtMost(bench+": engine against synchronous writer, p99", at(engine, 0.99)/at(direct, 0.99), "x", 1.8),
+		lab.Fact(bench+": engine, commit to readable, p50", at(engine, 0.5), "ms"),
+		lab.Fact(bench+": engine, commit to readable, p99", at(engine, 0.99), "ms"),
+		lab.Fact(bench+": synchronous writer, commit to readable, p50", at(direct, 0.5), "ms"),
+		lab.Fact(bench+": synchronous writer, commit to readable, p99", at(direct, 0.99), "ms"),
 	}
 }
 
 const query = `select i.id::text as key, i.name, i.n, i.doc from bench.items i where i.id = any($1::text[]::bigint[])`
 
 func (b *bench) setUp(ctx context.Context) (err error) {
-	if b.pool, err = b.Database(ctx, "source", 16); err != nil {
-		return err
-	}
-	if _, err := b.Empty(ctx, "store", 1); err != nil {
+	if b.pool, err = b.Database(ctx, "latency_"+b.store.Bench, 16); err != nil {
 		return err
 	}
 	_, err = b.pool.Exec(ctx, `create schema bench;
@@ -98,10 +104,7 @@ insert into bench.items select i, 'item ' || i, 0, repeat('the words of item ' |
 
 // gauge notes when changes were applied.
 func (b *bench) gauge() *lab.Gauge {
-	return &lab.Gauge{
-		Behind:  backends.Config{Type: "postgres", Settings: map[string]any{"url": b.Server.URL("store")}},
-		Applied: b.noteApplied,
-	}
+	return &lab.Gauge{Behind: b.store.At("latency"), Applied: b.noteApplied}
 }
 
 func (b *bench) noteApplied(records []backends.Record, at time.Time) {
@@ -117,7 +120,7 @@ func (b *bench) noteApplied(records []backends.Record, at time.Time) {
 func (b *bench) config(g *lab.Gauge) jobs.Config {
 	return jobs.Config{
 		Pool: b.pool, Kinds: []outbox.Kind{{Name: "item", Table: "bench.items"}}, Backends: []backends.Config{g.Config("search")},
-		Projections: []jobs.Projection{{Kind: "item", Backend: "search", Target: "items", Query: query, Settings: map[string]any{"text": []any{"name", "doc"}}}},
+		Projections: []jobs.Projection{{Kind: "item", Backend: "search", Target: "items", Query: query, Settings: b.store.Items}},
 	}
 }
 

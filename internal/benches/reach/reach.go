@@ -9,38 +9,72 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/outflow-db/outflow/backends"
 	_ "github.com/outflow-db/outflow/backends/postgres" // the store
 	"github.com/outflow-db/outflow/internal/benches/lab"
 )
 
-// Run measures.
+// Run measures the embedded read model, and a pool.
 func Run(ctx context.Context, l *lab.Lab) ([]lab.Row, error) {
-	pool, err := l.Empty(ctx, "store", 1)
+	store, err := l.ReadModel(ctx, "reach")
 	if err != nil {
 		return nil, err
 	}
+	rows, err := Into(ctx, l, store)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := l.Empty(ctx, "pool", 1)
+	if err != nil {
+		return nil, err
+	}
+	connections, err := connect(ctx, pool, l.Size(200, 5))
+	if err != nil {
+		return nil, err
+	}
+	return append(rows, lab.AtMost("reach: new connection of the pool, p99", lab.Millis(lab.Quantile(connections, 0.99)), "ms", 50)), nil
+}
+
+// Into measures a store: health checks by a connection that is there, and new connections with one each.
+func Into(ctx context.Context, l *lab.Lab, s lab.Store) ([]lab.Row, error) {
 	n := l.Size(200, 5)
-	health, err := checks(ctx, l, n)
+	health, err := checks(ctx, s, n, 1)
 	if err != nil {
 		return nil, err
 	}
-	connections, err := connect(ctx, pool, n)
+	opened, err := checks(ctx, s, 1, n)
 	if err != nil {
 		return nil, err
 	}
 	return []lab.Row{
-		lab.AtMost("reach: health check of the read model, p99", lab.Millis(lab.Quantile(health, 0.99)), "ms", 100),
-		lab.AtMost("reach: new connection of the pool, p99", lab.Millis(lab.Quantile(connections, 0.99)), "ms", 50),
+		lab.AtMost(s.Bench+": health check, p99", lab.Millis(lab.Quantile(health, 0.99)), "ms", 100),
+		lab.AtMost(s.Bench+": new connection with a health check, p99", lab.Millis(lab.Quantile(opened, 0.99)), "ms", 50),
 	}, nil
 }
 
-func checks(ctx context.Context, l *lab.Lab, n int) (took []time.Duration, err error) {
-	store, err := backends.Open(ctx, backends.Config{Name: "store", Type: "postgres", Settings: map[string]any{"url": l.Server.URL("store")}})
+// checks times health checks of a store that is opened anew so many times. The first check of one that is not opened
+// anew connects, and does not count.
+func checks(ctx context.Context, s lab.Store, n, anew int) (took []time.Duration, err error) {
+	for range anew {
+		list, err := checked(ctx, s, n)
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, list...)
+	}
+	return took, nil
+}
+
+func checked(ctx context.Context, s lab.Store, n int) (took []time.Duration, err error) {
+	store, err := s.Gauge("reach").Open(ctx, "reach")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if n > 1 {
+		if err := store.Health(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for range n {
 		begun := time.Now()
 		if err := store.Health(ctx); err != nil {
