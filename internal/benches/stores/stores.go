@@ -30,7 +30,7 @@ func Elasticsearch(ctx context.Context, l *lab.Lab) (rows []lab.Row, err error) 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, server.Close()) }() //nolint:contextcheck // also when ctx has ended
+	defer func() { err = errors.Join(err, server.Close()) }()
 	one := map[string]any{"replicas": 0}
 	return all(ctx, l, lab.Store{
 		Bench: "elasticsearch", Symbols: one, Items: one, Batch: 1000, Rounds: rounds,
@@ -59,7 +59,7 @@ func Qdrant(ctx context.Context, l *lab.Lab) ([]lab.Row, error) {
 
 // Nebula measures NebulaGraph.
 func Nebula(ctx context.Context, l *lab.Lab) (rows []lab.Row, err error) {
-	server, err := nebulaserver.Start(nebulaserver.Config{})
+	server, err := nebulaserver.Start(nebulaserver.Config{}) //nolint:contextcheck // it runs until Close
 	if err != nil {
 		return nil, err
 	}
