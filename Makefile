@@ -54,8 +54,8 @@ linter: ## build the linter, once: it takes minutes
 bench: ## measure: prints a table and writes bench/latest.json
 	$(GO) run ./bench
 
-demo: ## load real source code, project it, and prove that it arrived: FILES=1000 or all
-	$(GO) run ./cmd/outflow demo --files $(FILES)
+demo: ## load real source code, project it, and prove that it arrived: FILES=1000 or all, ELASTICSEARCH=1 for that, too
+	$(GO) run ./cmd/outflow demo --files $(FILES) $(if $(ELASTICSEARCH),--elasticsearch)
 
 generate: ## write the generated files anew
 	$(GO) generate ./...

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,7 +17,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/outflow-db/outflow/backends/elasticsearch"
 	"github.com/outflow-db/outflow/config"
+	"github.com/outflow-db/outflow/internal/esserver"
 	"github.com/outflow-db/outflow/internal/progress"
 	"github.com/outflow-db/outflow/jobs"
 	"github.com/outflow-db/outflow/migrations"
@@ -24,8 +27,8 @@ import (
 
 // demoOptions are the flags of demo.
 type demoOptions struct {
-	files, dir string
-	keep       bool
+	files, dir          string
+	keep, elasticsearch bool
 }
 
 // demo is one run of the demo.
@@ -35,6 +38,7 @@ type demo struct {
 	most    int // files; 0: all
 	dir     string
 	on      *demoDatabase
+	search  *esserver.Server // nil: not wanted
 	config  *config.Config
 	pool    *pgxpool.Pool
 	jobs    jobs.Config
@@ -50,11 +54,15 @@ func (a *app) demo() *cobra.Command {
 they changed, while workers project it into the read model; then compares both, record by
 record, and asks the read model three questions.
 
+With --elasticsearch it goes into a private Elasticsearch as well, which is fetched once with
+Maven, and needs Java 17 or newer.
+
 PostgreSQL is the server of --database or DATABASE_URL, where a database outflow_demo is made
 and dropped again; else a private server, of the programs on this machine or fetched ones.
 At the end, and after an interrupt, nothing is left.`,
 		Example: `  outflow demo
   outflow demo --files all --keep
+  outflow demo --elasticsearch
   outflow demo --dir ~/src/project`,
 		Annotations: exits(map[int]string{
 			exitOK:      "everything arrived: the read model agrees with PostgreSQL",
@@ -66,6 +74,7 @@ At the end, and after an interrupt, nothing is left.`,
 	f := cmd.Flags()
 	f.StringVar(&o.files, "files", "1000", "how many `FILES`: a number, or all")
 	f.StringVar(&o.dir, "dir", "", "`DIRECTORY` of Go source (default: the Go tree of this machine)")
+	f.BoolVar(&o.elasticsearch, "elasticsearch", false, "project files and symbols into a private Elasticsearch, too")
 	f.BoolVar(&o.keep, "keep", false, "keep the database and the workers afterwards, until Ctrl-C")
 	return cmd
 }
@@ -110,38 +119,67 @@ func (d *demo) choose(ctx context.Context) error {
 
 // open makes the database and connects to it.
 func (d *demo) open(ctx context.Context) (err error) {
-	var started atomic.Bool
-	line := progress.Start(d.a.err, d.a.width, func() string {
-		if started.Load() {
-			return ""
-		}
-		return "starting PostgreSQL"
-	})
+	var what atomic.Value
+	what.Store("starting PostgreSQL")
+	line := progress.Start(d.a.err, d.a.width, func() string { return what.Load().(string) })
 	d.on, err = d.a.demoServer(ctx)
-	started.Store(true)
+	if err == nil && d.options.elasticsearch {
+		what.Store("starting Elasticsearch")
+		if d.search, err = esserver.Start(ctx, esserver.Config{}); err != nil {
+			err = errors.Join(err, d.on.close())
+		}
+	}
+	what.Store("")
 	line.Stop()
 	if err != nil {
 		return err
 	}
 	env := (&app{env: d.a.env, database: d.on.url}).environment()
 	if d.config, err = config.Parse("built-in configuration", builtIn, env); err == nil {
+		d.searchable()
 		d.pool, err = connect(ctx, d.on.url, 2*len(d.config.Backends)*max(1, d.config.Worker.Lanes)+12)
 	}
 	if err != nil {
-		return errors.Join(err, d.on.close())
+		return errors.Join(err, d.end())
 	}
 	return nil
+}
+
+// searchable has files and symbols projected into Elasticsearch as well, as into the read model.
+func (d *demo) searchable() {
+	if d.search == nil {
+		return
+	}
+	d.config.Backends = append(d.config.Backends, config.Backend{Name: "search", Type: elasticsearch.Type, Settings: map[string]any{"addresses": d.search.URL()}})
+	for _, p := range slices.Clone(d.config.Projections) {
+		if p.Kind == "file" || p.Kind == "symbol" {
+			p.Backend, p.Settings = "search", map[string]any{"replicas": 0}
+			d.config.Projections = append(d.config.Projections, p)
+		}
+	}
 }
 
 // close leaves nothing behind.
 func (d *demo) close() error {
 	d.pool.Close()
-	return d.on.close()
+	return d.end()
+}
+
+// end ends the servers.
+func (d *demo) end() error {
+	err := d.on.close()
+	if d.search != nil {
+		err = errors.Join(err, d.search.Close())
+	}
+	return err
 }
 
 // setUp migrates the database and sets the engine up.
 func (d *demo) setUp(ctx context.Context) error {
 	d.say("server", d.on.about)
+	if d.search != nil {
+		d.say("server", "Elasticsearch, a private server at "+d.search.URL())
+	}
 	started := time.Now()
 	applied, err := migrations.Up(ctx, d.pool)
 	if err != nil {
