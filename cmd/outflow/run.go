@@ -52,6 +52,9 @@ func (a *app) runWork(ctx context.Context) error {
 	c, err := a.configuration()
 	for err == nil && c != nil {
 		c, err = a.runEngine(ctx, c, asked)
+		if a.again && errors.Is(err, context.Canceled) { // it was told to end while it started anew: it had worked
+			return nil
+		}
 		a.again = true
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/outflow-db/outflow/internal/esserver"
 	"github.com/outflow-db/outflow/internal/pgtest"
 	"github.com/outflow-db/outflow/internal/qdranttest"
 )
@@ -23,20 +25,21 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"database":   scriptDatabase,
-			"temporary":  scriptTemporary,
-			"qdrant":     scriptQdrant,
-			"terminate":  scriptTerminate,
-			"hangup":     scriptHangup,
-			"answers":    scriptAnswers,
-			"settled":    scriptSettled,
-			"appears":    scriptAppears,
-			"empty":      scriptEmpty,
-			"exits":      scriptExits,
-			"sql":        scriptSQL,
-			"compressed": scriptCompressed,
-			"rows":       scriptRows,
-			"json":       scriptJSON,
+			"database":      scriptDatabase,
+			"temporary":     scriptTemporary,
+			"qdrant":        scriptQdrant,
+			"elasticsearch": scriptElasticsearch,
+			"terminate":     scriptTerminate,
+			"hangup":        scriptHangup,
+			"answers":       scriptAnswers,
+			"settled":       scriptSettled,
+			"appears":       scriptAppears,
+			"empty":         scriptEmpty,
+			"exits":         scriptExits,
+			"sql":           scriptSQL,
+			"compressed":    scriptCompressed,
+			"rows":          scriptRows,
+			"json":          scriptJSON,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values[tbKey{}] = env.T()
@@ -74,6 +77,15 @@ func scriptQdrant(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("QDRANT", qdranttest.Open(tb))
 	ts.Setenv("QDRANT_KEY", qdranttest.APIKey())
 	ts.Setenv("PREFIX", qdranttest.Prefix(tb))
+}
+
+// scriptElasticsearch lets the script start an Elasticsearch: a script's own home has no distribution, and its own
+// directory is closed to the user that the server runs as.
+func scriptElasticsearch(ts *testscript.TestScript, _ bool, _ []string) {
+	dist, err := esserver.Fetch(context.Background())
+	ts.Check(err)
+	ts.Setenv("OUTFLOW_ELASTICSEARCH_DIST", dist)
+	ts.Setenv("TMPDIR", os.TempDir())
 }
 
 // scriptExits runs a program and wants an exit status: `exits 2 outflow migrate --foo`.
