@@ -263,7 +263,9 @@ func (r *rebuild) turn(ctx context.Context, g stage) error {
 	return inTurn(ctx, r.e.c.Pool, rebuildLock, func(tx pgx.Tx) error { return r.serve(ctx, tx, s, p, g) })
 }
 
-// fence waits until every tenure has ended that may have begun with generations that there were before.
+// fence waits until every tenure has ended that may have begun with generations that there were before. One that writes
+// two of them may have written what readers see as a later commit left it than the other: the portions of its page are
+// read one after another.
 func (r *rebuild) fence(ctx context.Context) error {
 	held, err := outbox.Held(ctx, r.e.c.Pool, r.args.Backend)
 	for ended := false; err == nil && !ended; {

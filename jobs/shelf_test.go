@@ -22,6 +22,7 @@ type shelf struct {
 	onFinish func(ctx context.Context, t backends.Target) error
 	onServe  func(ctx context.Context, t backends.Target) error
 	onDrop   func(ctx context.Context, t backends.Target) error
+	onSend   func(t backends.Target, records []backends.Record) // before anything is applied
 	refuses  func(t backends.Target, r backends.Record) bool
 }
 
@@ -71,6 +72,12 @@ func (s *shelf) Write(ctx context.Context, t backends.Target, records []backends
 		defer s.mu.Unlock()
 		s.lost = append(s.lost, in(t).Name)
 		return nil, fails(backends.Schema)
+	}
+	s.mu.Lock()
+	send := s.onSend
+	s.mu.Unlock()
+	if send != nil {
+		send(t, records)
 	}
 	results, err := s.fake.Write(ctx, in(t), records)
 	s.mu.Lock()
