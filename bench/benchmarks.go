@@ -38,5 +38,6 @@ var benchmarks = []benchmark{
 	{"elasticsearch", "a real Elasticsearch: drain, latency, reach", stores.Elasticsearch},
 	{"qdrant", "Qdrant, as a stand-in in the process: drain with vectors, latency, reach", stores.Qdrant},
 	{"nebula", "NebulaGraph, as a stand-in in the process: drain, latency, reach", stores.Nebula},
+	{"graph", "a whole source tree as vertices and edges, and who calls what", stores.Graph},
 	{"reach", "health checks and new connections", reach.Run},
 }

@@ -20,22 +20,23 @@ func edges(n int) []backends.Record {
 
 // BenchmarkBuild is the making of statements alone: rows per second and core.
 func BenchmarkBuild(b *testing.B) {
-	g := plainly(b, nil)
-	m, err := g.model(calls())
-	if err != nil {
-		b.Fatal(err)
-	}
 	records := edges(maxRecords)
-	b.ReportAllocs()
-	for b.Loop() {
-		w := writer{b: g, m: m, most: firstBytes, open: map[shape]*part{}}
-		for i, r := range records {
-			if e := w.add(i, r); e != nil {
-				b.Fatal(e)
-			}
-		}
+	deletes := make([]backends.Record, len(records))
+	for i, r := range records {
+		deletes[i] = backends.Record{Key: r.Key, Version: r.Version, Deleted: true}
 	}
-	b.ReportMetric(float64(b.N*len(records))/b.Elapsed().Seconds(), "rows/s")
+	for name, list := range map[string][]backends.Record{"insert": records, "delete": deletes} {
+		b.Run(name, func(b *testing.B) {
+			g := plainly(b, nil)
+			b.ReportAllocs()
+			for b.Loop() {
+				if rows, _, err := g.Statements(calls(), list); err != nil || rows != len(list) {
+					b.Fatal(rows, err)
+				}
+			}
+			b.ReportMetric(float64(b.N*len(records))/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
 }
 
 // BenchmarkWrite is writes to the server in the process, which takes most of the time.

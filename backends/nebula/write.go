@@ -23,6 +23,12 @@ func (b *backend) Write(ctx context.Context, t backends.Target, records []backen
 	if err != nil {
 		return nil, err
 	}
+	parts, results := b.compose(m, t, records)
+	return b.sendAll(ctx, t, parts, results)
+}
+
+// compose makes statements of records. Those that cannot be in the store have their results already.
+func (b *backend) compose(m *model, t backends.Target, records []backends.Record) ([]*part, []backends.Result) {
 	results := make([]backends.Result, len(records))
 	w := writer{b: b, m: m, t: t, most: min(b.pace.Most(), b.options.statement), open: map[shape]*part{}}
 	for i, r := range records {
@@ -30,11 +36,24 @@ func (b *backend) Write(ctx context.Context, t backends.Target, records []backen
 			results[i] = backends.Result{Outcome: backends.Failed, Err: e}
 		}
 	}
-	parts := w.parts
 	for _, p := range w.open {
-		parts = append(parts, p)
+		w.parts = append(w.parts, p)
 	}
-	return b.sendAll(ctx, t, parts, results)
+	return w.parts, results
+}
+
+// Statements makes the statements that Write would send and sends none of them: it needs no server. It answers how many
+// rows or keys they have, which is fewer than there are records where some cannot be in the store, and how many bytes.
+func (b *backend) Statements(t backends.Target, records []backends.Record) (rows, bytes int, err error) {
+	m, err := b.model(t)
+	if err != nil {
+		return 0, 0, err
+	}
+	parts, _ := b.compose(m, t, records)
+	for _, p := range parts {
+		rows, bytes = rows+p.Items(), bytes+p.Size()
+	}
+	return rows, bytes, nil
 }
 
 // shape is what rows of one statement have in common.

@@ -23,6 +23,7 @@ type Config struct {
 	Now         func() time.Time // default time.Now; it is called from many goroutines
 	MaxSessions int              // of one user from one address; default 300
 	IdleSession time.Duration    // after which a session is gone; default 8 h
+	Forget      bool             // keep no statements for Executed
 }
 
 // Server is a running graphd. Its methods may be called at any time, from any goroutine.

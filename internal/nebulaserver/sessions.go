@@ -136,6 +136,9 @@ func (s *Server) Sessions() [][]any {
 
 // note keeps a statement for Executed.
 func (s *Server) note(stmt string) {
+	if s.conf.Forget {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.executed = append(s.executed, stmt)

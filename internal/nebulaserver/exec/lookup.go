@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"cmp"
 	"math"
 
 	"github.com/outflow-db/outflow/internal/nebulaserver/eval"
@@ -44,7 +45,7 @@ func (p *planner) lookup(s *ngql.Lookup) (*plan, error) {
 			return nil, err
 		}
 		var scopes []*eval.Scope
-		for _, e := range space.Entries(index) {
+		for _, e := range space.Entries(index, bounds(where, index)) {
 			if row := r.entryScope(space, sc, index, e); row != nil && (where == nil || eval.Eval(where, row) == true) {
 				scopes = append(scopes, row)
 			}
@@ -52,6 +53,33 @@ func (p *planner) lookup(s *ngql.Lookup) (*plan, error) {
 		return project(*s.Yield, nil, names, types, scopes), nil
 	}
 	return &plan{names, types, run}, nil
+}
+
+// bounds are what a filter that was checked says of the index's first field: rows outside of them do not pass it.
+func bounds(where ngql.Expr, i *graph.Index) (b graph.Bounds) {
+	c, ok := where.(*ngql.Binary)
+	if !ok || len(i.Fields) == 0 {
+		return b
+	}
+	if c.Op == "AND" {
+		l, r := bounds(c.L, i), bounds(c.R, i)
+		return graph.Bounds{From: cmp.Or(l.From, r.From), To: cmp.Or(l.To, r.To)} // either is a bound
+	}
+	k, constant := c.R.(*ngql.Const)
+	if !constant || property(c.L) != i.Fields[0].Name {
+		return b
+	}
+	n, number := k.Value.(int64)
+	switch {
+	case !number:
+	case c.Op == ">" || c.Op == ">=":
+		b.From = n
+	case c.Op == "<" || c.Op == "<=":
+		b.To = n
+	case c.Op == "==":
+		b.From, b.To = n, n
+	}
+	return b
 }
 
 func (p *planner) lookedUp(name string) (*graph.Schema, error) {

@@ -23,6 +23,7 @@ type Index struct {
 	ready   time.Time
 	built   bool
 	entries map[string]Entry
+	sorted  []Entry // all of them, in order, until one changes; nil: it is not known
 }
 
 // Entry is a row as an index knows it: a vertex, or an edge from Vid to Dst.
@@ -60,6 +61,7 @@ func (s *Space) reindex(edge bool, sc *Schema, e Entry, old, row *Row) {
 		if i.Edge != edge || i.On != sc.Name {
 			continue
 		}
+		i.sorted = nil
 		if old != nil {
 			e.Values = i.values(old.props(sc))
 			delete(i.entries, e.key())
@@ -156,7 +158,7 @@ func (s *Space) Rebuild(i *Index) {
 		e.Values = i.values(r.props(sc))
 		i.entries[e.key()] = e
 	}
-	i.entries = map[string]Entry{}
+	i.entries, i.sorted = map[string]Entry{}, nil
 	if !i.Edge {
 		for vid, rows := range s.vertices {
 			if r := rows[sc.ID]; r != nil {
@@ -174,16 +176,40 @@ func (s *Space) Rebuild(i *Index) {
 	}
 }
 
-// Entries are all of an index, in its order.
-func (s *Space) Entries(i *Index) []Entry {
+// Bounds are of what an index's first field holds, both inclusive; nil: there is none.
+type Bounds struct{ From, To any }
+
+// Entries are those of an index within the bounds, in its order. The caller does not change them.
+func (s *Space) Entries(i *Index, b Bounds) []Entry {
 	s.store.mu.RLock()
 	defer s.store.mu.RUnlock()
-	all := slices.Collect(maps.Values(i.entries))
-	slices.SortFunc(all, func(a, b Entry) int {
-		if d := slices.CompareFunc(a.Values, b.Values, value.Compare); d != 0 {
-			return d
-		}
-		return slices.CompareFunc([]any{a.Vid, a.Dst, a.Rank}, []any{b.Vid, b.Dst, b.Rank}, value.Compare)
-	})
-	return all
+	all := s.inOrder(i)
+	from, to := 0, len(all)
+	if b.From != nil {
+		from, _ = slices.BinarySearchFunc(all, b.From, func(e Entry, v any) int { return value.Compare(e.Values[0], v) })
+	}
+	if b.To != nil {
+		to, _ = slices.BinarySearchFunc(all, b.To, func(e Entry, v any) int {
+			if value.Compare(e.Values[0], v) <= 0 {
+				return -1
+			}
+			return 1
+		})
+	}
+	return all[from:max(from, to)]
+}
+
+// inOrder sorts the entries unless they are as they were. The caller holds the store's lock, for reading at least.
+func (s *Space) inOrder(i *Index) []Entry {
+	s.store.sorting.Lock()
+	defer s.store.sorting.Unlock()
+	if i.sorted == nil {
+		i.sorted = slices.SortedFunc(maps.Values(i.entries), func(a, b Entry) int {
+			if d := slices.CompareFunc(a.Values, b.Values, value.Compare); d != 0 {
+				return d
+			}
+			return slices.CompareFunc([]any{a.Vid, a.Dst, a.Rank}, []any{b.Vid, b.Dst, b.Rank}, value.Compare)
+		})
+	}
+	return i.sorted
 }

@@ -22,6 +22,8 @@ type Store struct {
 	spaces map[string]*Space
 	ids    int32
 	jobs   []Job
+
+	sorting sync.Mutex // within mu: of what indexes keep sorted
 }
 
 // NewStore is an empty store with the machine's clock.
@@ -91,7 +93,7 @@ func (st *Store) CopySpace(name, from string, ifNotExists bool) error {
 	made.tags, made.edges = maps.Clone(old.tags), maps.Clone(old.edges)
 	for n, i := range old.indexes {
 		c := *i
-		c.entries = map[string]Entry{}
+		c.entries, c.sorted = map[string]Entry{}, nil
 		made.indexes[n] = &c
 	}
 	return nil
@@ -144,7 +146,7 @@ func (st *Store) DropSpace(name string, ifExists, onlyData bool) error {
 	case onlyData:
 		s.clear()
 		for _, i := range s.indexes {
-			i.entries = map[string]Entry{}
+			i.entries, i.sorted = map[string]Entry{}, nil
 		}
 	default:
 		delete(st.spaces, name)
