@@ -11,6 +11,7 @@ import (
 	"github.com/outflow-db/outflow/internal/benches/lab"
 	"github.com/outflow-db/outflow/internal/benches/latency"
 	"github.com/outflow-db/outflow/internal/benches/memory"
+	"github.com/outflow-db/outflow/internal/benches/outage"
 	"github.com/outflow-db/outflow/internal/benches/reach"
 	"github.com/outflow-db/outflow/internal/benches/recovery"
 	"github.com/outflow-db/outflow/internal/benches/source"
@@ -34,6 +35,7 @@ var benchmarks = []benchmark{
 	{"backlog", "a million changes that wait", backlog.Run},
 	{"idle", "an engine that has nothing to do", idle.Run},
 	{"recovery", "a store that comes back after an outage", recovery.Run},
+	{"outage", "an hour of load, compressed, that one of two stores misses", outage.Run},
 	{"memory", "a hundred writes at once", memory.Run},
 	{"elasticsearch", "a real Elasticsearch: drain, latency, reach", stores.Elasticsearch},
 	{"qdrant", "Qdrant, as a stand-in in the process: drain with vectors, latency, reach", stores.Qdrant},

@@ -208,6 +208,8 @@ var breakages = []breakage{
 	}},
 	{"has no guard", "stale", without(func(f *backends.Features) { f.Guarded = false })},
 	{"has no guard", "model", without(func(f *backends.Features) { f.Guarded = false })},
+	{"has no guard", "permutations", without(func(f *backends.Features) { f.Guarded = false })},
+	{"forgets deletes", "permutations", without(func(f *backends.Features) { f.Tombstones = false })},
 	{"forgets deletes", "tombstones", without(func(f *backends.Features) { f.Tombstones = false })},
 	{"forgets deletes", "model", without(func(f *backends.Features) { f.Tombstones = false })},
 	{"loses one of a batch", "large batch", func(b *broken) {

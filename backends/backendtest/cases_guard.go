@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"pgregory.net/rapid"
@@ -117,6 +118,58 @@ func (m *model) step(rt *rapid.T, x *bench, keys []string, contents [][]backends
 			rt.Fatalf("key %q of version %d over %+v: %s", r.Key, version, m.keys[r.Key], describe(got))
 		}
 	}
+}
+
+// In whatever order the versions of a key arrive, and however often, the highest stays. That holds for a delete among
+// them, too, where deletes are remembered.
+func testPermutations(tb test, s Suite) {
+	x := newBench(tb, s)
+	if !x.backend.Features().Guarded {
+		tb.Skip("the store does not promise to refuse older versions")
+	}
+	const versions = 4
+	orders := permutations(versions)
+	var keys, deleted []string
+	for i := range orders {
+		keys = append(keys, fmt.Sprintf("key %d", i))
+		if x.backend.Features().Tombstones { // the highest version of these is a delete
+			deleted = append(deleted, fmt.Sprintf("deleted %d", i))
+		}
+	}
+	both := slices.Concat(keys, deleted)
+	all := make([][]backends.Record, versions)
+	for v := range all {
+		all[v] = x.state(int64(v+1), v, both...)
+	}
+	copy(all[versions-1][len(keys):], gone(versions, deleted...))
+	for step := range 2 * versions { // in the order, and then backwards
+		at := min(step, 2*versions-1-step)
+		batch := make([]backends.Record, len(both))
+		for i := range both {
+			batch[i] = all[orders[i%len(orders)][at]][i]
+		}
+		for i, r := range x.try(batch) {
+			if r.Outcome == backends.Failed {
+				x.Fatalf("key %q of version %d: %s", batch[i].Key, batch[i].Version, describe(r))
+			}
+		}
+	}
+	x.expect(all[versions-1])
+	x.check(deleted...)
+}
+
+// permutations are all orders of 0 to n-1.
+func permutations(n int) [][]int {
+	if n == 0 {
+		return [][]int{nil}
+	}
+	var all [][]int
+	for _, p := range permutations(n - 1) {
+		for at := range n {
+			all = append(all, slices.Insert(slices.Clone(p), at, n-1))
+		}
+	}
+	return all
 }
 
 // Many versions of the same keys, written at once: the highest stays.

@@ -115,6 +115,7 @@ var cases = []testcase{
 	{"stale", nil, testStale},
 	{"tombstones", nil, testTombstones},
 	{"model", nil, testModel},
+	{"permutations", nil, testPermutations},
 	{"poison", func(s Suite) bool { return s.Poison == nil }, testPoison},
 	{"large batch", nil, testLargeBatch},
 	{"types", func(s Suite) bool { return !s.serves(Types) }, testTypes},

@@ -10,7 +10,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/outflow-db/outflow/backends"
 )
@@ -130,6 +133,63 @@ func TestAnswersOfWrite(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever mix of items the server answers with, and whichever it leaves out, a record counts as written if its own item
+// says so, and else it has failed or is stale; an answer for fewer or more records is none.
+func TestMixesOfItems(t *testing.T) {
+	t.Parallel()
+	var body atomic.Value
+	s := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, body.Load().(string))
+	})
+	b := opened(t, map[string]any{"addresses": s.URL})
+	kinds := []struct {
+		item   string
+		status int
+		good   bool
+	}{
+		{`{"status":200}`, 200, true},
+		{`{"status":201}`, 201, true},
+		{`{"status":404}`, 404, false},
+		{`{"status":0}`, 0, false},
+		{`{}`, 0, false},
+		{`{"status":409,"error":{"type":"version_conflict_engine_exception","reason":"current version [9] is"}}`, 409, false},
+		{`{"status":200,"error":{"type":"x","reason":"y"}}`, 200, false},
+		{`{"status":429,"error":{"type":"es_rejected_execution_exception","reason":"full"}}`, 429, false},
+		{`{"status":400,"error":{"type":"document_parsing_exception","reason":"x"}}`, 400, false},
+		{`{"status":503,"error":{"type":"unavailable_shards_exception","reason":"x"}}`, 503, false},
+		{`{"status":500}`, 500, false},
+		{`{"status":403,"error":"text"}`, 403, false},
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		n := rapid.IntRange(1, 6).Draw(rt, "records")
+		answered := max(0, n+rapid.SampledFrom([]int{0, 0, 0, 0, -1, -2, 1}).Draw(rt, "more"))
+		var records []backends.Record
+		var items []string
+		var want []bool
+		for i := range max(n, answered) {
+			deleted := rapid.Bool().Draw(rt, "deleted")
+			k := rapid.SampledFrom(kinds).Draw(rt, "item")
+			records = append(records, backends.Record{Key: fmt.Sprint(i), Version: 7, Doc: []byte(`{}`), Deleted: deleted})
+			items = append(items, map[bool]string{true: `{"delete":`, false: `{"index":`}[deleted]+k.item+`}`)
+			want = append(want, k.good || deleted && k.item == `{"status":404}`)
+		}
+		body.Store(`{"errors":` + rapid.SampledFrom([]string{"true", "false"}).Draw(rt, "errors") + `,"items":[` + strings.Join(items[:answered], ",") + `]}`)
+		results, err := b.Write(rt.Context(), things, records[:n])
+		switch {
+		case answered != n && err == nil:
+			rt.Fatalf("%d answers for %d records are taken: %v", answered, n, results)
+		case err != nil:
+			return // nothing is acknowledged
+		}
+		for i, r := range results {
+			if (r.Outcome == backends.Applied) != want[i] {
+				rt.Fatalf("%s: %v, %v", items[i], r.Outcome, r.Err)
+			}
+		}
+	})
 }
 
 func summary(results []backends.Result, err error) string {

@@ -60,7 +60,7 @@ func Graph(ctx context.Context, l *lab.Lab) (rows []lab.Row, err error) {
 }
 
 // symbols become vertices.
-func symbols(backend string) jobs.Projection {
+func symbols() jobs.Projection {
 	return jobs.Projection{
 		Kind: "symbol", Backend: backend, Target: "symbol",
 		Query: `select s.id::text as key, s.name, s.qualified, s.kind, f.path, s.line_start
@@ -69,7 +69,7 @@ func symbols(backend string) jobs.Projection {
 }
 
 // relations become edges, of the type that the key says.
-func relations(backend string) jobs.Projection {
+func relations() jobs.Projection {
 	return jobs.Projection{
 		Kind: "relation", Backend: backend, Target: "relation",
 		Query: `select k.key from unnest($1::text[]) k (key)
@@ -87,7 +87,7 @@ const backend = "graph"
 func (g *graph) config(more ...jobs.Projection) jobs.Config {
 	return jobs.Config{
 		Pool: g.pool, Kinds: []outbox.Kind{lab.SymbolKind, {Name: "relation", Table: "ast.relations"}},
-		Backends: []backends.Config{g.gauge.Config(backend)}, Projections: append([]jobs.Projection{symbols(backend)}, more...),
+		Backends: []backends.Config{g.gauge.Config(backend)}, Projections: append([]jobs.Projection{symbols()}, more...),
 	}
 }
 
@@ -98,7 +98,7 @@ func (g *graph) drain(ctx context.Context) (rows []lab.Row, err error) {
 	}
 	vertices, _ := g.gauge.Records()
 	g.Say("%d vertices are in the graph", vertices)
-	c := g.config(relations(backend))
+	c := g.config(relations())
 	if err := jobs.Setup(ctx, c); err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (g *graph) drain(ctx context.Context) (rows []lab.Row, err error) {
 
 // agrees compares the graph with PostgreSQL, record by record.
 func (g *graph) agrees(ctx context.Context) ([]lab.Row, error) {
-	report, err := jobs.Verify(ctx, g.config(relations(backend)), jobs.VerifyOptions{})
+	report, err := jobs.Verify(ctx, g.config(relations()), jobs.VerifyOptions{})
 	if err != nil {
 		return nil, err
 	}

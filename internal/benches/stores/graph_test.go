@@ -50,7 +50,7 @@ func newGraph(t *testing.T) *graph {
 func TestWhoCallsThis(t *testing.T) {
 	t.Parallel()
 	g := newGraph(t)
-	if err := g.Fill(t.Context(), g.config(relations(backend))); err != nil {
+	if err := g.Fill(t.Context(), g.config(relations())); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.agrees(t.Context()); err != nil {
@@ -111,8 +111,8 @@ func TestProfile(t *testing.T) {
 	if p.none != nil {
 		t.Skip("another profile is under way: ", p.none)
 	}
-	n := 0
-	for s := (shares)(nil); s[rest]+s[own] == 0; n++ {
+	s := shares{}
+	for s[rest]+s[own] == 0 {
 		if p.none != nil {
 			t.Fatal(p.none)
 		}
@@ -125,11 +125,14 @@ func TestProfile(t *testing.T) {
 		if s, err = p.stop(); err != nil {
 			t.Fatal(err)
 		}
-		if rows := s.rows("x"); len(rows) != 2 {
-			t.Fatalf("%+v", rows)
-		}
 		if s[rest]+s[own] == 0 {
 			p = startProfile()
 		}
+	}
+	if rows := s.rows("x"); len(rows) != 2 || !rows[0].OK {
+		t.Errorf("%+v", rows)
+	}
+	if rows := (shares{}).rows("x"); rows[0].OK {
+		t.Errorf("nothing was measured: %+v", rows)
 	}
 }

@@ -72,7 +72,7 @@ func startProfile() *profile {
 // stop ends it. Without one the shares are empty.
 func (p *profile) stop() (shares, error) {
 	if p.none != nil {
-		return nil, nil
+		return shares{}, nil //nolint:nilerr // it is told by rows that were not measured
 	}
 	pprof.StopCPUProfile()
 	r, err := gzip.NewReader(&p.buf)
@@ -147,7 +147,7 @@ type profileSample struct {
 
 func readProfile(raw []byte) (*profileFile, error) {
 	f := &profileFile{lines: map[uint64][]uint64{}, names: map[uint64]uint64{}}
-	err := fields(raw, func(field protowire.Number, _ uint64, message []byte) error {
+	err := fields(raw, func(field int, _ uint64, message []byte) error {
 		switch field {
 		case 2:
 			return f.sample(message)
@@ -165,7 +165,7 @@ func readProfile(raw []byte) (*profileFile, error) {
 
 func (f *profileFile) sample(raw []byte) error {
 	s := profileSample{count: -1}
-	err := fields(raw, func(field protowire.Number, n uint64, packed []byte) error {
+	err := fields(raw, func(field int, n uint64, packed []byte) error {
 		list, err := numbers(n, packed)
 		switch {
 		case field == 1:
@@ -182,12 +182,12 @@ func (f *profileFile) sample(raw []byte) error {
 func (f *profileFile) location(raw []byte) error {
 	var id uint64
 	var functions []uint64
-	err := fields(raw, func(field protowire.Number, n uint64, line []byte) error {
+	err := fields(raw, func(field int, n uint64, line []byte) error {
 		switch field {
 		case 1:
 			id = n
 		case 4:
-			return fields(line, func(field protowire.Number, n uint64, _ []byte) error {
+			return fields(line, func(field int, n uint64, _ []byte) error {
 				if field == 1 {
 					functions = append(functions, n)
 				}
@@ -202,7 +202,7 @@ func (f *profileFile) location(raw []byte) error {
 
 func (f *profileFile) function(raw []byte) error {
 	var id, name uint64
-	err := fields(raw, func(field protowire.Number, n uint64, _ []byte) error {
+	err := fields(raw, func(field int, n uint64, _ []byte) error {
 		switch field {
 		case 1:
 			id = n
@@ -216,7 +216,7 @@ func (f *profileFile) function(raw []byte) error {
 }
 
 // fields calls fn for each field of a message: a number, or bytes.
-func fields(raw []byte, fn func(field protowire.Number, n uint64, message []byte) error) error {
+func fields(raw []byte, fn func(field int, n uint64, message []byte) error) error {
 	for len(raw) > 0 {
 		field, typ, used := protowire.ConsumeTag(raw)
 		if used < 0 {
@@ -237,7 +237,7 @@ func fields(raw []byte, fn func(field protowire.Number, n uint64, message []byte
 			return protowire.ParseError(used)
 		}
 		raw = raw[used:]
-		if err := fn(field, n, message); err != nil {
+		if err := fn(int(field), n, message); err != nil {
 			return err
 		}
 	}

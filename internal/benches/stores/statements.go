@@ -34,8 +34,8 @@ func (g *graph) statements(ctx context.Context) (rows []lab.Row, err error) {
 		what, keys string
 		jobs.Projection
 	}{
-		{"vertices", `select id::text from ast.symbols limit $1`, symbols(backend)},
-		{"edges", `select jsonb_build_array(source, type, target)::text from ast.relations limit $1`, relations(backend)},
+		{"vertices", `select id::text from ast.symbols limit $1`, symbols()},
+		{"edges", `select jsonb_build_array(source, type, target)::text from ast.relations limit $1`, relations()},
 	} {
 		target, records, err := g.records(ctx, b, k.Projection, k.keys)
 		if err != nil {
