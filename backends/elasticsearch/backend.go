@@ -36,6 +36,8 @@ type backend struct {
 	indices []string // that were prepared, for Health
 }
 
+var _ backends.Failover = (*backend)(nil)
+
 // open reads the settings; see options. It does not connect.
 func open(cfg backends.Config) (*backend, error) {
 	o, err := readOptions(cfg.Settings)

@@ -43,6 +43,8 @@ type backend struct {
 	hosts   string    // what Health saw last
 }
 
+var _ backends.Failover = (*backend)(nil)
+
 // open reads the settings; see options. It does not connect.
 func open(cfg backends.Config) (*backend, error) {
 	o, err := readOptions(cfg.Settings)

@@ -47,6 +47,8 @@ type backend struct {
 	pruned     pruneTimes
 }
 
+var _ backends.Failover = (*backend)(nil)
+
 // open reads the settings url, password, schema, connections and tombstones. It does not connect.
 func open(ctx context.Context, cfg backends.Config) (*backend, error) {
 	r := settings.New(cfg.Settings)

@@ -49,6 +49,8 @@ type backend struct {
 	hold     time.Time // until when the server wants no requests
 }
 
+var _ backends.Failover = (*backend)(nil)
+
 // open reads the settings; see options. It does not connect.
 func open(cfg backends.Config) (*backend, error) {
 	o, err := readOptions(cfg.Settings)
