@@ -111,6 +111,7 @@ func (r *reader) limits(l *jobs.Limits) map[string]field {
 		"batch_bytes":   r.size(&l.BatchBytes, 64<<10, "4MiB"),
 		"patience":      r.duration(&l.Patience, time.Millisecond, "15s"),
 		"request":       r.duration(&l.Request, time.Millisecond, "30s"),
+		"rate":          r.count(&l.Rate, 100_000_000),
 	}
 }
 

@@ -119,6 +119,7 @@ func limitsSchema() object {
 		"batch_bytes":   byteCount("Bytes of a request, unless the backend takes fewer."),
 		"patience":      timeSpan("How long a job retries the store before River retries it."),
 		"request":       timeSpan("Time for one request to the store."),
+		"rate":          wholeNumber("Records a second that a process writes at most. Default: any number.", 100_000_000),
 	})
 }
 

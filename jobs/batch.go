@@ -22,32 +22,53 @@ type batchWrite struct {
 	doubts map[string]time.Time // when keys were made suspect
 }
 
-// run writes the batch. Records that did not make it are tried again, in smaller batches if the store asks for less.
+// run writes the batch, in requests as large, and as many at once, as the store bears. Records that did not make it are
+// tried again.
 func (b *batchWrite) run(ctx context.Context, batch []backends.Record) error {
-	pace := &b.w.s.pace
 	for len(batch) > 0 {
-		n := min(pace.size(), len(batch))
-		head, tail := batch[:n], batch[n:]
-		left, failure, err := b.once(ctx, head)
+		n := min(b.w.s.requestSize(), len(batch))
+		left, failure, err := b.send(ctx, batch[:n])
 		if err != nil {
 			return err
 		}
 		if len(left) < n {
 			b.tries, b.raised, b.began = 0, 0, time.Now()
 		}
-		batch = slices.Concat(left, tail)
+		batch = slices.Concat(left, batch[n:])
 		if failure == nil {
-			pace.took(n)
 			continue
-		}
-		if judge(failure.Class) == fewer {
-			pace.overloaded(n)
 		}
 		if err := b.rest(ctx, failure); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// send is once, when the store's rate and what is under way allow it.
+func (b *batchWrite) send(ctx context.Context, records []backends.Record) (left []backends.Record, failure *backends.Error, err error) {
+	if err := b.w.s.paid(ctx, len(records)); err != nil {
+		return nil, nil, err
+	}
+	pass, err := b.w.s.flow.Enter(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	began := time.Now()
+	left, failure, err = b.once(ctx, records)
+	switch {
+	case err != nil:
+		pass.Left()
+	case failure == nil:
+		pass.Took(len(records), time.Since(began))
+	case judge(failure.Class) == fewer:
+		pass.Overloaded(len(records))
+	case judge(failure.Class) == again, judge(failure.Class) == doubts:
+		pass.Failed()
+	default:
+		pass.Left()
+	}
+	return left, failure, err
 }
 
 // once sends records and sorts the answers. It answers the records to send again and, if any failed in a way that a
@@ -146,6 +167,7 @@ func (b *batchWrite) mend(ctx context.Context, failure *backends.Error) error {
 func (b *batchWrite) rest(ctx context.Context, failure *backends.Error) error {
 	b.tries++
 	b.w.count(func(o *Output) { o.Retries++ })
+	b.w.e.suspicious()
 	if time.Since(b.began) > b.w.s.patience || b.w.e.stopping(b.w.s) || b.w.t.Hold() {
 		return failure
 	}

@@ -57,6 +57,7 @@ type Limits struct {
 	BatchBytes   int           // as Settings.BatchBytes
 	Patience     time.Duration // as Settings.Patience
 	Request      time.Duration // as Settings.Request
+	Rate         int           // records a second that all lanes of a process write together at most; zero: any number
 }
 
 // within is the settings with the limits instead of theirs.

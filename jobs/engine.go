@@ -36,13 +36,14 @@ type Engine struct {
 	hard    context.Context //nolint:containedctx // ends when work must be dropped
 	drop    context.CancelFunc
 	running atomic.Bool
+	unwell  chan struct{} // wakes the guard: a request failed
 
 	room   chan struct{} // a token for each lane that the pool has connections for
 	atWork atomic.Int32  // lanes that are worked here right now
 
 	mu     sync.RWMutex
 	stores map[string]*store
-	paused map[string]bool // backends that are paused, as last seen by the keeper
+	paused map[string]string // who paused the backends that are, as last seen by the keeper
 }
 
 // New opens the backends and describes their projections. It reaches the database, but the stores need not be up.
@@ -56,7 +57,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if err := roomy(c); err != nil {
 		return nil, err
 	}
-	e := &Engine{c: c, log: c.Logger, tracer: newTracer(c.Tracing), process: self(), ended: make(chan struct{}), room: make(chan struct{}, (c.Pool.Config().MaxConns-short)/perLane), stores: map[string]*store{}, paused: map[string]bool{}}
+	e := &Engine{c: c, log: c.Logger, tracer: newTracer(c.Tracing), process: self(), ended: make(chan struct{}), room: make(chan struct{}, (c.Pool.Config().MaxConns-short)/perLane), stores: map[string]*store{}, paused: map[string]string{}, unwell: make(chan struct{}, 1)}
 	e.hard, e.drop = context.WithCancel(context.WithoutCancel(ctx))
 	e.waker = outbox.NewWaker(c.Pool, c.Logger)
 	if e.client, err = e.river(); err != nil {
@@ -167,6 +168,7 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	}
 	group.Go(func() error { e.keep(helpers); return nil })
 	group.Go(func() error { e.sweep(helpers); return nil })
+	group.Go(func() error { e.guard(helpers); return nil })
 	<-ctx.Done()
 	err = e.stop(base)
 	stop()
@@ -345,7 +347,7 @@ func (e *Engine) all() []*store {
 func (e *Engine) stopping(s *store) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.paused[s.name] || e.ending(s)
+	return e.paused[s.name] != "" || e.ending(s) || s.down()
 }
 
 // within is a context for a job's work: it ends when the job is cancelled by an operator or dropped by the engine,

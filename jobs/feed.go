@@ -23,6 +23,7 @@ type feed struct {
 	began   time.Time       // when the last page began to be read
 	moved   bool            // pos has gone on since the last portion
 	collect collector
+	keys    int // of a page, about
 	rows    int // limit of rows for the next page
 	portion chan *portion
 	until   time.Time // no new page is begun after this
@@ -108,7 +109,7 @@ func (f *feed) page(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.rows = nextRows(f.rows, page.Rows, page.Count(), f.e.c.Settings.PageKeys)
+	f.rows = nextRows(f.rows, page.Rows, page.Count(), f.keys)
 	f.pos = page.Next
 	return f.hand(ctx, page, first, rest)
 }

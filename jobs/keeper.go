@@ -158,7 +158,7 @@ func (e *Engine) replace(s, fresh *store) {
 func (k *keeper) probe(ctx context.Context, lanes []outbox.LaneState, now time.Time) {
 	for _, l := range lanes {
 		at, probed := k.probed[l.Backend]
-		if l.PausedBy != "engine" || probed && now.Sub(at) < probeEvery {
+		if l.PausedBy != outbox.ByEngine || probed && now.Sub(at) < probeEvery {
 			continue
 		}
 		k.probed[l.Backend] = now
@@ -181,7 +181,7 @@ func (e *Engine) probe(ctx context.Context, s *store) {
 		s.outdated.CompareAndSwap(false, errors.Is(err, errOutdated))
 		return
 	}
-	if err := outbox.Resume(ctx, e.c.Pool, s.name); err != nil && ctx.Err() == nil {
+	if _, err := outbox.ResumeFrom(ctx, e.c.Pool, s.name, outbox.ByEngine); err != nil && ctx.Err() == nil {
 		e.log.WarnContext(ctx, "a backend could not be resumed", "backend", s.name, "error", err)
 	}
 	e.waker.Wake()
@@ -210,10 +210,10 @@ select exists (select from river.river_job
 
 // notePaused takes over which backends are paused, and says whether that changed.
 func (e *Engine) notePaused(lanes []outbox.LaneState) (changed bool) {
-	now := map[string]bool{}
+	now := map[string]string{}
 	for _, l := range lanes {
 		if l.Paused != "" {
-			now[l.Backend] = true
+			now[l.Backend] = l.PausedBy
 		}
 	}
 	e.mu.Lock()
@@ -267,7 +267,7 @@ func (e *Engine) showQueue(ctx context.Context, tx pgx.Tx, name string, paused b
 // pauseStore pauses a backend that cannot go on without an operator.
 func (e *Engine) pauseStore(ctx context.Context, s *store, why *backends.Error) error {
 	e.log.ErrorContext(ctx, "a backend pauses", "backend", s.name, "class", why.Class, "error", why)
-	return outbox.Pause(context.WithoutCancel(ctx), e.c.Pool, s.name, "engine", storable(why.Error()))
+	return outbox.Pause(context.WithoutCancel(ctx), e.c.Pool, s.name, outbox.ByEngine, storable(why.Error()))
 }
 
 // sweep logs suspects again when they are due.

@@ -61,6 +61,9 @@ func (p *projector) Work(ctx context.Context, job *river.Job[ProjectArgs]) error
 	if s == nil {
 		return river.JobCancel(fmt.Errorf("backend %s is not configured in this process", job.Args.Backend))
 	}
+	if s.down() && !p.e.isPaused(s) && !p.e.ending(s) {
+		return river.JobSnooze(elsewhere(random()))
+	}
 	if p.e.stopping(s) {
 		return nil
 	}
@@ -89,6 +92,10 @@ func (e *Engine) outcome(ctx context.Context, s *store, out *Output, err error) 
 		return nil
 	case history:
 		return e.settle(ctx)
+	case classified && s.down():
+		out.Paused = storable(why.Error()) // the guard sees to it
+		e.suspicious()
+		return nil
 	case classified && fatal(why.Class):
 		out.Paused = storable(why.Error())
 		return e.pauseStore(ctx, s, why)
@@ -124,7 +131,7 @@ func (e *Engine) drain(ctx context.Context, s *store, lane int) (Output, error) 
 // it has; all other failures end the requests under way.
 func (e *Engine) tenure(ctx context.Context, s *store, t *outbox.Tenure, w *writer) error {
 	f := &feed{
-		e: e, s: s, t: t, reader: outbox.NewReader(e.c.Pool, t, s.sources), pos: t.Start, rows: max(e.c.Settings.PageKeys/keysPerRow, 1),
+		e: e, s: s, t: t, reader: outbox.NewReader(e.c.Pool, t, s.sources), pos: t.Start, keys: s.pageKeys(e.c.Settings), rows: max(s.pageKeys(e.c.Settings)/keysPerRow, 1),
 		portion: make(chan *portion), until: time.Now().Add(e.c.Settings.Slice),
 		collect: collector{sizes: map[*plan]int{}},
 	}

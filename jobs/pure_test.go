@@ -137,51 +137,6 @@ func TestStorable(t *testing.T) {
 	})
 }
 
-// A store that asks for less gets half as much, never nothing, and what it takes in full lets requests grow again.
-func TestPace(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		most := rapid.IntRange(1, 5000).Draw(t, "most")
-		takes := rapid.IntRange(1, 5000).Draw(t, "takes")
-		p := pace{most: most}
-		overloads, requests := 0, 0
-		for range 2000 {
-			n := p.size()
-			if n < 1 || n > most {
-				t.Fatalf("%d of %d", n, most)
-			}
-			requests++
-			if n > takes {
-				overloads++
-				p.overloaded(n)
-			} else {
-				p.took(n)
-			}
-		}
-		if takes >= most && (overloads > 0 || p.size() != most) {
-			t.Fatal("a store that takes all was spared")
-		}
-		if overloads > 13+requests/paceGrows {
-			t.Fatalf("%d of %d requests were too large", overloads, requests)
-		}
-		for p.size() < most {
-			p.took(p.size())
-		}
-	})
-	p := pace{most: 100}
-	p.overloaded(100)
-	p.overloaded(100)
-	if p.size() != 50 {
-		t.Errorf("two requests that were too large at the same time leave %d", p.size())
-	}
-	for range 100 {
-		p.took(3)
-	}
-	if p.size() != 50 {
-		t.Error("small requests say nothing about large ones")
-	}
-}
-
 // The keeper calls for lanes that are behind and free, of backends that run here and are not paused, and not again
 // at once.
 func TestDue(t *testing.T) {

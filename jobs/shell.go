@@ -104,6 +104,38 @@ func (s rebuildShell) Drop(ctx context.Context, target backends.Target) (err err
 	return s.Rebuilder.Drop(ctx, target)
 }
 
+// probeTime bounds a probe. A store that takes longer to say that it is there is not well.
+const probeTime = 5 * time.Second
+
+// failoverShell is the shell of a backends.Failover.
+type failoverShell struct {
+	shell
+	failover backends.Failover
+}
+
+// failoverOf is the backend as one that knows its endpoints apart, or nil.
+func failoverOf(b backends.Backend) backends.Failover {
+	outer, ok := b.(shell)
+	if !ok {
+		return nil
+	}
+	if inner, ok := outer.Backend.(backends.Failover); ok {
+		return failoverShell{outer, inner}
+	}
+	return nil
+}
+
+// Endpoints is the backend's.
+func (s failoverShell) Endpoints() []backends.Endpoint { return s.failover.Endpoints() }
+
+// Probe is bounded by probeTime.
+func (s failoverShell) Probe(ctx context.Context, address string) (err error) {
+	defer s.recovered(ctx, "probe", &err)
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	return s.failover.Probe(ctx, address)
+}
+
 // recovered makes an error of a panic.
 func (s shell) recovered(ctx context.Context, op string, err *error) {
 	p := recover()

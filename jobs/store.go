@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/time/rate"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/flow"
 	"github.com/outflow-db/outflow/internal/projection"
 	"github.com/outflow-db/outflow/outbox"
 )
@@ -34,6 +36,7 @@ type store struct {
 	name     string
 	typ      string
 	backend  backends.Backend
+	failover backends.Failover // the backend, as one that knows its endpoints apart; nil: it does not
 	features backends.Features
 	plans    map[string][]*plan   // by kind
 	digests  map[[2]string]string // of the projections that are configured, by kind and target
@@ -43,7 +46,8 @@ type store struct {
 	patience time.Duration        // how long a job retries it
 	outdated atomic.Bool          // Setup recorded other projections since
 	probing  atomic.Bool          // its pause is being tested
-	pace     pace
+	flow     *flow.Gate           // of requests to it
+	rate     *rate.Limiter        // of records to it; nil: none
 
 	pool        outbox.DB
 	projections []Projection              // that are configured
@@ -80,6 +84,40 @@ func openStore(ctx context.Context, c Config, cfg backends.Config) (*store, erro
 	return s, nil
 }
 
+// requestSize is how many records the next request may have.
+func (s *store) requestSize() int {
+	n := s.flow.Size()
+	if s.rate != nil {
+		n = min(n, s.rate.Burst())
+	}
+	return n
+}
+
+// pageSeconds is how long a page may take by the rate: a job ends after its page.
+const pageSeconds = 5
+
+// pageKeys is how many keys a page has, about.
+func (s *store) pageKeys(set Settings) int {
+	if s.rate != nil {
+		return min(set.PageKeys, pageSeconds*s.rate.Burst())
+	}
+	return set.PageKeys
+}
+
+// paid waits until n records may be sent, no more than a request may have.
+func (s *store) paid(ctx context.Context, n int) error {
+	if s.rate == nil {
+		return nil
+	}
+	if err := s.rate.WaitN(ctx, n); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("waiting for the rate of backend %s: %w", s.name, err)
+	}
+	return nil
+}
+
 // describeStore is an open backend with its projections and the generations of their targets.
 func describeStore(ctx context.Context, c Config, cfg backends.Config, b backends.Backend, features backends.Features, projections []Projection) (*store, error) {
 	all, err := loadTargets(ctx, c.Pool, cfg.Name)
@@ -91,7 +129,11 @@ func describeStore(ctx context.Context, c Config, cfg backends.Config, b backend
 		limits: c.Limits[cfg.Name], patience: c.settings(cfg.Name).Patience, pool: c.Pool, projections: projections, generations: all.generations,
 		removed: make(chan struct{}), preparing: make(chan struct{}, 1), verifying: make(chan struct{}, 1), features: features,
 	}
-	s.pace.most = s.features.MaxRecords
+	s.failover = failoverOf(b)
+	s.flow = flow.NewGate(s.features.MaxRecords)
+	if n := s.limits.Rate; n > 0 {
+		s.rate = rate.NewLimiter(rate.Limit(n), n)
+	}
 	var errs []error
 	for _, p := range projections {
 		digest, err := p.digest(s.typ)

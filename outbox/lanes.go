@@ -30,39 +30,6 @@ func RemoveBackend(ctx context.Context, db DB, name string) error {
 	return nil
 }
 
-// Pause stops the workers of a backend after their page, for the reason given. by is "operator" or "engine".
-// Pausing a paused backend keeps the first reason, unless an operator takes over from the engine.
-func Pause(ctx context.Context, db DB, name, by, reason string) error {
-	_, err := db.Exec(ctx, `update outbox.backends set paused = $3, paused_by = $2, paused_at = clock_timestamp()
- where name = $1 and (paused is null or paused_by = 'engine' and $2 = 'operator')`, name, by, reason)
-	if err != nil {
-		return fmt.Errorf("pausing backend %s: %w", name, err)
-	}
-	return known(ctx, db, name, "pausing")
-}
-
-// Resume lets the workers of a backend go on.
-func Resume(ctx context.Context, db DB, name string) error {
-	_, err := db.Exec(ctx, `update outbox.backends set paused = null, paused_by = null, paused_at = null where name = $1`, name)
-	if err != nil {
-		return fmt.Errorf("resuming backend %s: %w", name, err)
-	}
-	return known(ctx, db, name, "resuming")
-}
-
-// known fails if there is no such backend.
-func known(ctx context.Context, db DB, name, doing string) error {
-	var found bool
-	err := db.QueryRow(ctx, `select exists (select from outbox.backends where name = $1)`, name).Scan(&found)
-	if err == nil && !found {
-		err = errors.New("no such backend")
-	}
-	if err != nil {
-		return fmt.Errorf("%s backend %s: %w", doing, name, err)
-	}
-	return nil
-}
-
 // LaneState is what supervision needs to know of a lane.
 type LaneState struct {
 	Backend  string

@@ -17,7 +17,7 @@ var errNotElasticsearch = errors.New("what answers is not Elasticsearch: the hea
 // ask sends a request and reads the answer into v, unless that is nil. An answer that is no success is an
 // *answerError.
 func (b *backend) ask(ctx context.Context, req esapi.Request, v any) (err error) {
-	res, err := req.Do(ctx, b.transport)
+	res, err := req.Do(ctx, b.nodes)
 	if err != nil {
 		return fmt.Errorf("asking the server: %w", err)
 	}

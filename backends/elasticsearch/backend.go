@@ -2,12 +2,9 @@ package elasticsearch
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
-
-	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 
 	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/internal/flow"
@@ -28,17 +25,18 @@ const (
 
 // backend is safe for concurrent use.
 type backend struct {
-	name      string
-	prefix    string
-	requests  int
-	transport *elastictransport.Client
-	idle      func() // closes connections that are not in use
-	pace      *flow.Pace
-	log       *slog.Logger
+	name     string
+	prefix   string
+	requests int
+	nodes    *nodes
+	pace     *flow.Pace
+	log      *slog.Logger
 
 	mu      sync.Mutex
 	indices []string // that were prepared, for Health
 }
+
+var _ backends.Failover = (*backend)(nil)
 
 // open reads the settings; see options. It does not connect.
 func open(cfg backends.Config) (*backend, error) {
@@ -50,7 +48,7 @@ func open(cfg backends.Config) (*backend, error) {
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
-	if b.transport, b.idle, err = o.transport(); err != nil {
+	if b.nodes, err = b.newNodes(o); err != nil {
 		return nil, b.fail("open", backends.Rejected, err)
 	}
 	return b, nil
@@ -74,12 +72,7 @@ func (b *backend) Layout(t backends.Target) (backends.Layout, error) {
 
 // Close closes the connections that are not in use. It can be called again.
 func (b *backend) Close() error {
-	err := b.transport.Close(context.Background())
-	b.idle()
-	if errors.Is(err, elastictransport.ErrAlreadyClosed) {
-		return nil
-	}
-	return err
+	return b.nodes.close()
 }
 
 // remember notes an index that Health looks at.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/endpoints"
 )
 
 // classify makes an *Error of what a request came to. An error that is one already stays.
@@ -35,6 +36,9 @@ func judge(err error) (backends.Class, string) {
 	}
 	if e, ok := errors.AsType[*answerError](err); ok {
 		return judgeAnswer(e)
+	}
+	if _, ok := errors.AsType[*endpoints.DownError](err); ok {
+		return backends.Transient, endpoints.Advice
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		if notSent(err) {

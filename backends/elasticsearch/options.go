@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -151,28 +150,7 @@ func (o *options) pin(r *settings.Reader, text string) {
 
 var errFingerprint = errors.New("no certificate of the server has the fingerprint that is configured")
 
-// transport makes the client. A request that could not be sent, because a node does not take connections,
-// goes to the next one; all else is for the engine to decide, because the request may have been carried out.
-func (o *options) transport() (*elastictransport.Client, func(), error) {
-	t := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
-		TLSClientConfig:     o.tls,
-		TLSHandshakeTimeout: dialTimeout,
-		MaxIdleConnsPerHost: keptPerNode,
-		IdleConnTimeout:     time.Minute,
-	}
-	client, err := elastictransport.NewClient(append(o.choices(),
-		elastictransport.WithURLs(o.addresses...),
-		elastictransport.WithTransport(t),
-	)...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("making the client: %w", err)
-	}
-	return client, t.CloseIdleConnections, nil
-}
-
-// choices are how the client shows who it is, packs its requests and tries other nodes.
+// choices are how the client shows who it is and packs its requests.
 func (o *options) choices() (list []elastictransport.Option) {
 	if o.username != "" {
 		list = append(list, elastictransport.WithBasicAuth(o.username, o.password))
@@ -186,15 +164,7 @@ func (o *options) choices() (list []elastictransport.Option) {
 	if o.compression {
 		list = append(list, elastictransport.WithCompression(gzip.BestSpeed))
 	}
-	if len(o.addresses) == 1 {
-		return append(list, elastictransport.WithDisableRetry())
-	}
-	return append(list,
-		elastictransport.WithMaxRetries(len(o.addresses)-1),
-		elastictransport.WithRetryOnError(func(_ *http.Request, err error) bool { return notSent(err) }),
-		// No status makes it try again, which an empty list would not say.
-		elastictransport.WithRetryOnStatus(-1),
-	)
+	return list
 }
 
 // notSent says whether the error came before anything of a request was sent.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/endpoints"
 	"github.com/outflow-db/outflow/internal/flow"
 )
 
@@ -42,6 +43,8 @@ type backend struct {
 	hosts   string    // what Health saw last
 }
 
+var _ backends.Failover = (*backend)(nil)
+
 // open reads the settings; see options. It does not connect.
 func open(cfg backends.Config) (*backend, error) {
 	o, err := readOptions(cfg.Settings)
@@ -55,7 +58,7 @@ func open(cfg backends.Config) (*backend, error) {
 	b.pace = flow.NewPace(flow.Bounds{
 		Least: leastBytes, First: min(firstBytes, o.statement), Most: min(mostBytes, o.statement), Fast: fastStatement, Slow: slowStatement,
 	})
-	b.pool = newPool(o)
+	b.pool = newPool(o, endpoints.Config{Backend: cfg.Name, Classify: b.classify, Log: b.log})
 	if o.tls == nil && o.password != DefaultPassword {
 		b.log.Warn("the password of a backend goes over the network in plain text: see its setting tls", "backend", cfg.Name)
 	}
@@ -73,6 +76,14 @@ func (b *backend) Layout(t backends.Target) (backends.Layout, error) {
 		return backends.Layout{}, err
 	}
 	return backends.DocLayout(t), nil
+}
+
+// Endpoints are the graphds of the setting addresses.
+func (b *backend) Endpoints() []backends.Endpoint { return b.pool.set.List() }
+
+// Probe asks a graphd for an answer.
+func (b *backend) Probe(ctx context.Context, address string) error {
+	return b.pool.set.Probe(ctx, address)
 }
 
 // Close ends the sessions. It can be called again.

@@ -9,6 +9,7 @@ import (
 	"github.com/vesoft-inc/nebula-go/v3/nebula"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/endpoints"
 )
 
 // settle is how long the servers of a cluster may take to learn of a schema: two heartbeats of 10 s, and some.
@@ -46,6 +47,9 @@ func (b *backend) settling() bool {
 func judge(err error) (backends.Class, string) {
 	if lost, ok := errors.AsType[*lostError](err); ok {
 		return judgeLost(lost)
+	}
+	if _, ok := errors.AsType[*endpoints.DownError](err); ok {
+		return backends.Transient, endpoints.Advice
 	}
 	if _, ok := errors.AsType[*sessionsError](err); ok {
 		return backends.Transient, "nothing to do if it passes; else lower sessions, or raise graphd's max_sessions_per_ip_per_user"

@@ -38,6 +38,7 @@ func (e *lostError) Unwrap() error { return e.err }
 // error nobody knows which request the next answer would be for, and the connection ends.
 type conn struct {
 	address string
+	node    int // its index among the addresses
 	net     net.Conn
 	client  *graph.GraphServiceClient
 	session int64
@@ -165,14 +166,19 @@ func (c *conn) execute(ctx context.Context, stmt []byte) (*nebula.DataSet, error
 	return nebula.NewDataSet(), nil // a statement that tells nothing
 }
 
-// alive asks for an answer, whatever it is: a session that is none is refused at once.
+// alive says whether the server answers.
 func (c *conn) alive(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	return c.echo(ctx) == nil
+}
+
+// echo asks for an answer, whatever it is: a session that is none is refused at once.
+func (c *conn) echo(ctx context.Context) error {
 	return c.call(ctx, func() error {
 		_, err := c.client.Execute(0, []byte("YIELD 1"))
 		return err
-	}) == nil
+	})
 }
 
 // leave ends the session, or leaves that to the server, and the connection.

@@ -19,6 +19,7 @@ import (
 	"github.com/vesoft-inc/nebula-go/v3/nebula"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/endpoints"
 	"github.com/outflow-db/outflow/internal/nebulaserver"
 	"github.com/outflow-db/outflow/internal/nebulatest"
 )
@@ -197,7 +198,7 @@ func TestBusy(t *testing.T) {
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	b := &backend{name: "graph", log: slog.New(slog.NewTextHandler(&out, nil)), pool: newPool(options{sessions: 1, space: "s"})}
+	b := &backend{name: "graph", log: slog.New(slog.NewTextHandler(&out, nil)), pool: newPool(options{sessions: 1, space: "s"}, endpoints.Config{})}
 	str := func(s string) *nebula.Value { return &nebula.Value{SVal: []byte(s)} }
 	num := func(n int64) *nebula.Value { return &nebula.Value{IVal: &n} }
 	row := func(host, status string, leads int64, parts string) *nebula.Row {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/vesoft-inc/nebula-go/v3/nebula"
 
 	"github.com/outflow-db/outflow/backends/nebula/ngql"
+	"github.com/outflow-db/outflow/internal/endpoints"
 )
 
 const (
@@ -28,6 +30,7 @@ var errClosed = errors.New("the backend is closed")
 // no session for it, and so has not looked at it, is it sent over another.
 type pool struct {
 	options options
+	set     *endpoints.Set
 	use     []byte
 	slots   chan struct{} // one for each session that may be in use in the space
 	turn    chan struct{} // one logs in at a time
@@ -35,16 +38,42 @@ type pool struct {
 	mu      sync.Mutex
 	idle    []*conn // the one used last at the end
 	orphans []int64 // sessions whose connection is gone
-	next    int     // the address to try first
 	era     int     // counts how often the space was found to be gone, from 1
 	closed  bool
 }
 
-func newPool(o options) *pool {
-	return &pool{
+// newPool makes a pool without sessions. c says whose it is.
+func newPool(o options, c endpoints.Config) *pool {
+	p := &pool{
 		options: o, slots: make(chan struct{}, o.sessions), turn: make(chan struct{}, 1),
 		use: ngql.AppendName([]byte("USE "), o.space), era: 1,
 	}
+	c.Addresses, c.Judge, c.Ping = o.addresses, sign, p.ping
+	c.Unsent = func(err error) bool { return !denied(err) } // of logins only: another server may take one
+	p.set = endpoints.New(c)
+	return p
+}
+
+// sign is what an error says of the graphd.
+func sign(err error) endpoints.Sign {
+	lost, ok := errors.AsType[*lostError](err)
+	switch {
+	case !ok, distrust(lost.Error()) != "":
+		return endpoints.Sound // it is there
+	case errors.Is(lost.err, errClosed):
+		return endpoints.Silent
+	}
+	return endpoints.Faulty
+}
+
+// ping asks a graphd for an answer, whatever it is, over a connection of its own and without a session.
+func (p *pool) ping(ctx context.Context, i int) error {
+	c, err := dial(ctx, p.options.addresses[i], p.options.tls)
+	if err != nil {
+		return err
+	}
+	defer c.net.Close() //nolint:errcheck // the answer is there already
+	return c.echo(ctx)
 }
 
 // where is what a statement needs of its session.
@@ -87,13 +116,21 @@ func (p *pool) run(ctx context.Context, w where, stmt []byte) (*nebula.DataSet, 
 		c, err := p.ready(ctx, w)
 		var data *nebula.DataSet
 		if err == nil {
-			data, err = c.execute(ctx, stmt)
+			data, err = p.execute(ctx, c, stmt)
 			p.back(c, err)
 		}
 		if !forgotten(err) || tries == renewals {
 			return data, err
 		}
 	}
+}
+
+// execute runs a statement once, and learns of the server from the outcome.
+func (p *pool) execute(ctx context.Context, c *conn, stmt []byte) (*nebula.DataSet, error) {
+	done := p.set.At(ctx, c.node)
+	data, err := c.execute(ctx, stmt)
+	done(err)
+	return data, err
 }
 
 // forgotten says whether the server had no session for a statement. The login's own error is none.
@@ -108,11 +145,12 @@ func (p *pool) back(c *conn, err error) {
 		p.gone(c)
 		return
 	}
+	first := p.set.First()
 	p.mu.Lock()
 	if c.era == p.era && says(err, "SpaceNotFound", "Space not") {
 		p.era++ // what comes back by this name is another space, for all sessions
 	}
-	keep := !p.closed && !forgotten(err)
+	keep := !p.closed && !forgotten(err) && (c.node == first || first < 0) // the preferred server may be back
 	if keep {
 		p.idle = append(p.idle, c)
 	}
@@ -142,7 +180,6 @@ func (p *pool) gone(c *conn) {
 			p.orphans = append(p.orphans, dead.session)
 		}
 	}
-	p.next++
 	p.mu.Unlock()
 	for _, dead := range same {
 		_ = dead.net.Close()
@@ -161,7 +198,7 @@ func (p *pool) ready(ctx context.Context, w where) (*conn, error) {
 	if c.era == era {
 		return c, nil
 	}
-	if _, err := c.execute(ctx, p.use); err != nil {
+	if _, err := p.execute(ctx, c, p.use); err != nil {
 		p.back(c, err)
 		if lost, ok := errors.AsType[*lostError](err); ok {
 			err = &lostError{err: lost.err} // the statement itself was not sent
@@ -172,21 +209,25 @@ func (p *pool) ready(ctx context.Context, w where) (*conn, error) {
 	return c, nil
 }
 
-// take is an idle connection that is alive, or a new one.
+// take is an idle connection to the first server that is up, if it is alive, or a new one.
 func (p *pool) take(ctx context.Context) (*conn, error) {
 	for {
+		first := p.set.First()
 		p.mu.Lock()
 		if p.closed {
 			p.mu.Unlock()
 			return nil, &lostError{err: errClosed}
 		}
 		n := len(p.idle) - 1
+		for n >= 0 && p.idle[n].node != first {
+			n--
+		}
 		if n < 0 {
 			p.mu.Unlock()
 			return p.connect(ctx)
 		}
 		c := p.idle[n]
-		p.idle = p.idle[:n]
+		p.idle = slices.Delete(p.idle, n, n+1)
 		p.mu.Unlock()
 		if time.Since(c.used) < idleCheck || c.alive(ctx) {
 			return c, nil
@@ -195,26 +236,22 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 	}
 }
 
-// connect begins a session with the first server that takes one.
-func (p *pool) connect(ctx context.Context) (*conn, error) {
-	p.mu.Lock()
-	first := p.next
-	p.next++
-	p.mu.Unlock()
-	var failed error
-	for i := range p.options.addresses {
-		c, err := dial(ctx, p.options.addresses[(first+i)%len(p.options.addresses)], p.options.tls)
-		if err == nil {
-			if err = p.login(ctx, c); err == nil {
-				return c, nil
-			}
+// connect begins a session with the first server that is up and takes one.
+func (p *pool) connect(ctx context.Context) (c *conn, err error) {
+	err = p.set.Do(ctx, func(ctx context.Context, i int) (err error) {
+		if c, err = dial(ctx, p.options.addresses[i], p.options.tls); err != nil {
+			return err
+		}
+		c.node = i
+		if err = p.login(ctx, c); err != nil {
 			_ = c.net.Close() // there is no session
 		}
-		if failed = err; denied(err) || ctx.Err() != nil {
-			break
-		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil, failed
+	return c, nil
 }
 
 // denied says whether another server would say the same.

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/endpoints"
 	"github.com/outflow-db/outflow/internal/settings"
 )
 
@@ -41,9 +42,12 @@ type backend struct {
 	schema     string
 	tombstones time.Duration
 	pool       *pgxpool.Pool
+	server     *endpoints.Set // of one
 	log        *slog.Logger
 	pruned     pruneTimes
 }
+
+var _ backends.Failover = (*backend)(nil)
 
 // open reads the settings url, password, schema, connections and tombstones. It does not connect.
 func open(ctx context.Context, cfg backends.Config) (*backend, error) {
@@ -73,6 +77,7 @@ func open(ctx context.Context, cfg backends.Config) (*backend, error) {
 	if b.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), pool); err != nil {
 		return nil, b.fail("open", backends.Rejected, err)
 	}
+	b.server = b.endpoint()
 	return b, nil
 }
 
@@ -118,14 +123,7 @@ func (b *backend) Layout(t backends.Target) (backends.Layout, error) {
 func (b *backend) Health(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	var standby bool
-	if err := b.pool.QueryRow(ctx, "select pg_is_in_recovery()").Scan(&standby); err != nil {
-		return b.classify("health", err)
-	}
-	if standby {
-		return b.fail("health", backends.Transient, errors.New("the server is a standby, which takes no writes"))
-	}
-	return nil
+	return b.asked(ctx, "health", b.ping)
 }
 
 // Close waits for calls under way and closes the connections.

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/endpoints"
 )
 
 // classify makes an *Error of what pgx returned. An error that is one already stays.
@@ -32,6 +33,9 @@ func classOf(err error) backends.Class {
 		return classOfCode(e.Code)
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return backends.Transient
+	}
+	if _, ok := errors.AsType[*endpoints.DownError](err); ok || errors.Is(err, errStandby) {
 		return backends.Transient
 	}
 	if pgconn.SafeToRetry(err) {
@@ -71,6 +75,9 @@ func classOfCode(code string) backends.Class {
 func advice(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return ""
+	}
+	if _, ok := errors.AsType[*endpoints.DownError](err); ok {
+		return endpoints.Advice
 	}
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {

@@ -37,22 +37,20 @@ func (b *backend) Prepare(ctx context.Context, targets []backends.Target) error 
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
-		p := preparation{backend: b, tx: tx}
-		if err := p.schema(ctx); err != nil {
-			return err
-		}
-		for _, m := range models {
-			if err := p.target(ctx, m); err != nil {
-				return fmt.Errorf("target %s: %w", m.name, err)
+	return b.asked(ctx, "prepare", func(ctx context.Context) error {
+		return pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+			p := preparation{backend: b, tx: tx}
+			if err := p.schema(ctx); err != nil {
+				return err
 			}
-		}
-		return nil
+			for _, m := range models {
+				if err := p.target(ctx, m); err != nil {
+					return fmt.Errorf("target %s: %w", m.name, err)
+				}
+			}
+			return nil
+		})
 	})
-	if err != nil {
-		return b.classify("prepare", err)
-	}
-	return nil
 }
 
 // preparation is one Prepare under way.

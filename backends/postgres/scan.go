@@ -65,16 +65,19 @@ func (b *backend) Lookup(ctx context.Context, t backends.Target, keys []string) 
 	return b.entries(ctx, "lookup", t, m.entry()+" and t.key = any($1)", keys)
 }
 
-func (b *backend) entries(ctx context.Context, op string, t backends.Target, sql string, args ...any) ([]backends.Entry, error) {
-	rows, err := b.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, b.classifyFor(op, t, err)
-	}
-	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e backends.Entry, err error) {
-		var digest []byte
-		err = row.Scan(&e.Key, &e.Version, &digest)
-		copy(e.Digest[:], digest)
-		return e, err
+func (b *backend) entries(ctx context.Context, op string, t backends.Target, sql string, args ...any) (entries []backends.Entry, err error) {
+	err = b.asked(ctx, op, func(ctx context.Context) error {
+		rows, err := b.pool.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		entries, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e backends.Entry, err error) {
+			var digest []byte
+			err = row.Scan(&e.Key, &e.Version, &digest)
+			copy(e.Digest[:], digest)
+			return e, err
+		})
+		return err
 	})
 	if err != nil {
 		return nil, b.classifyFor(op, t, err)

@@ -31,7 +31,8 @@ func (b *backend) Write(ctx context.Context, t backends.Target, records []backen
 	if len(batch.places) == 0 {
 		return results, nil
 	}
-	if err := b.send(ctx, batch, records, results); err != nil {
+	err = b.asked(ctx, "write", func(ctx context.Context) error { return b.send(ctx, batch, records, results) })
+	if err != nil {
 		return nil, b.classifyFor("write", t, err)
 	}
 	b.prune(ctx, m)

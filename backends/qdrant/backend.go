@@ -8,7 +8,6 @@ import (
 	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
-	"google.golang.org/grpc"
 
 	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/internal/flow"
@@ -37,9 +36,8 @@ type backend struct {
 	name        string
 	prefix      string
 	requests    int
-	conn        *grpc.ClientConn
+	nodes       *nodes
 	close       func() error // once
-	server      pb.QdrantClient
 	collections pb.CollectionsClient
 	points      pb.PointsClient
 	pace        *flow.Pace
@@ -50,6 +48,8 @@ type backend struct {
 	prepared []string  // collections, for Health
 	hold     time.Time // until when the server wants no requests
 }
+
+var _ backends.Failover = (*backend)(nil)
 
 // open reads the settings; see options. It does not connect.
 func open(cfg backends.Config) (*backend, error) {
@@ -64,14 +64,14 @@ func open(cfg backends.Config) (*backend, error) {
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
-	if b.conn, err = o.dial(); err != nil {
+	if b.nodes, err = b.newNodes(o); err != nil {
 		return nil, b.fail("open", backends.Rejected, err)
 	}
 	if o.apiKey != "" && o.tls == nil {
 		b.log.Warn("the API key of a backend goes over the network in plain text: see its setting tls", "backend", cfg.Name)
 	}
-	b.close = sync.OnceValue(b.conn.Close)
-	b.server, b.collections, b.points = pb.NewQdrantClient(b.conn), pb.NewCollectionsClient(b.conn), pb.NewPointsClient(b.conn)
+	b.close = sync.OnceValue(b.nodes.close)
+	b.collections, b.points = pb.NewCollectionsClient(b.nodes), pb.NewPointsClient(b.nodes)
 	return b, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/endpoints"
 )
 
 // classify makes an *Error of what a call came to. An error that is one already stays. A time for which the server
@@ -41,6 +42,9 @@ const (
 // judge is the class of an error, and advice where there is better than the class's own.
 func judge(err error) (backends.Class, string) {
 	e, ok := errors.AsType[*callError](err)
+	if _, down := errors.AsType[*endpoints.DownError](err); down {
+		return backends.Transient, endpoints.Advice
+	}
 	switch {
 	case !ok && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)):
 		return backends.Unknown, ""

@@ -2,11 +2,13 @@ package qdrant
 
 import (
 	"context"
-	"net"
+	"errors"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	pb "github.com/qdrant/go-client/qdrant"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -14,39 +16,112 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/resolver"
-	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
+
+	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/endpoints"
 )
 
 const (
 	dialTimeout      = 3 * time.Second
 	keepaliveTimeout = 5 * time.Second
-	// spread sends requests to all nodes in turn, and only to those that take connections.
-	spread = `{"loadBalancingConfig": [{"round_robin": {}}]}`
+	pingTime         = time.Second
 )
 
-// reconnect is how long to wait before a node is tried again: gRPC's own default grows to two minutes.
+// reconnect is how long to wait before a node is tried again: gRPC's own default grows to two minutes. A probe does not
+// wait.
 var reconnect = backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}
 
-// dial makes the connection. It does not connect. go-client's own constructors know one address only, and hide
-// from us what of a request was sent.
-func (o *options) dial() (*grpc.ClientConn, error) {
-	nodes := manual.NewBuilderWithScheme("qdrant")
-	state := resolver.State{}
+// nodes sends each call to the first node that is up, over a connection of its own, and to the next one when it is
+// certain that nothing of it was sent. gRPC's own balancers send to nodes in turn, and wait for those that hang.
+type nodes struct {
+	conns []*grpc.ClientConn
+	set   *endpoints.Set
+}
+
+// newNodes makes the connections. It does not connect.
+func (b *backend) newNodes(o options) (*nodes, error) {
+	n := &nodes{set: endpoints.New(endpoints.Config{
+		Backend: b.name, Addresses: o.addresses, Log: b.log, Classify: b.classify, Judge: sign, Unsent: unsent, Ping: b.ping,
+	})}
 	for _, address := range o.addresses {
-		host, _, _ := net.SplitHostPort(address) // it was joined by us
-		state.Addresses = append(state.Addresses, resolver.Address{Addr: address, ServerName: host})
+		conn, err := o.dial(address)
+		if err != nil {
+			return nil, errors.Join(err, n.close())
+		}
+		n.conns = append(n.conns, conn)
 	}
-	nodes.InitialState(state)
+	return n, nil
+}
+
+// Invoke makes a call.
+func (n *nodes) Invoke(ctx context.Context, method string, args, reply any, options ...grpc.CallOption) error {
+	return n.set.Do(ctx, func(ctx context.Context, i int) error {
+		return n.conns[i].Invoke(ctx, method, args, reply, options...)
+	})
+}
+
+// NewStream is part of grpc.ClientConnInterface. Qdrant has no streams.
+func (n *nodes) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, status.Error(codes.Unimplemented, "there are no streams")
+}
+
+func (n *nodes) close() error {
+	var errs []error
+	for _, c := range n.conns {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// ping asks a node for its version, at once, however long gRPC would wait until it connects again. It asks nobody for
+// credentials.
+func (b *backend) ping(ctx context.Context, i int) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTime)
+	defer cancel()
+	conn := b.nodes.conns[i]
+	conn.ResetConnectBackoff()
+	_, err := pb.NewQdrantClient(conn).HealthCheck(ctx, &pb.HealthCheckRequest{}, grpc.WaitForReady(true))
+	return err
+}
+
+// sign is what the error of a call says of the node.
+func sign(err error) endpoints.Sign {
+	e, ok := errors.AsType[*callError](err)
+	switch {
+	case !ok, e.code == codes.Canceled:
+		return endpoints.Silent
+	case strings.Contains(e.message, "unexpected HTTP status code"): // a proxy, of a node that it does not reach
+		return endpoints.Faulty
+	case e.answered, distrust(e.message) != "", e.code != codes.Unavailable && e.code != codes.DeadlineExceeded:
+		return endpoints.Sound
+	}
+	return endpoints.Faulty
+}
+
+// unsent says that nothing of a call was sent, because there is no connection.
+func unsent(err error) bool {
+	e, ok := errors.AsType[*callError](err)
+	return ok && !e.sent && !e.answered && e.code == codes.Unavailable && distrust(e.message) == ""
+}
+
+// Endpoints are the nodes of the setting addresses.
+func (b *backend) Endpoints() []backends.Endpoint { return b.nodes.set.List() }
+
+// Probe asks a node for its version.
+func (b *backend) Probe(ctx context.Context, address string) error {
+	return b.nodes.set.Probe(ctx, address)
+}
+
+// dial makes the connection to a node. It does not connect. go-client's own constructors hide from us what of a request
+// was sent.
+func (o *options) dial(address string) (*grpc.ClientConn, error) {
 	security := insecure.NewCredentials()
 	if o.tls != nil {
 		security = credentials.NewTLS(o.tls)
 	}
-	return grpc.NewClient("qdrant:///"+o.addresses[0],
-		grpc.WithResolvers(nodes),
-		grpc.WithDefaultServiceConfig(spread),
+	return grpc.NewClient("passthrough:///"+address,
 		grpc.WithTransportCredentials(security),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: dialTimeout}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: o.keepalive, Timeout: keepaliveTimeout, PermitWithoutStream: true}),

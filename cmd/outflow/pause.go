@@ -22,7 +22,7 @@ resumed. Other backends go on.`,
 		Annotations: exits(map[int]string{exitOK: "they are paused", exitNotWell: "there is no such backend"}),
 		Args:        someBackends,
 		RunE: a.onBackends("paused", func(ctx context.Context, pool *pgxpool.Pool, name string) error {
-			return outbox.Pause(ctx, pool, name, "operator", reason)
+			return outbox.Pause(ctx, pool, name, outbox.ByOperator, reason)
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "paused by an operator", "`TEXT` that status shows")
