@@ -26,7 +26,7 @@ func (e *Engine) Change(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	if c.Settings != e.c.Settings || roomy(c) != nil {
+	if c.Settings != e.c.Settings || c.Health != e.c.Health || !reflect.DeepEqual(c.Alerts, e.c.Alerts) || roomy(c) != nil {
 		return ErrRestart
 	}
 	p, err := MakePlan(ctx, c, PlanOptions{})

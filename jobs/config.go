@@ -13,7 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/outflow-db/outflow/alerts"
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/health"
 	"github.com/outflow-db/outflow/outbox"
 )
 
@@ -138,6 +140,8 @@ type Config struct {
 	Logger      *slog.Logger         // nil: discarded
 	Observer    Observer             // is told what the engine does; nil: nobody
 	Tracing     trace.TracerProvider // makes a span of each page and of each request to a store; nil: none
+	Health      health.Pace          // how often the engine looks how its stores are
+	Alerts      alerts.Settings      // what operators are told, and where
 }
 
 // checked is the configuration with its defaults, or every problem of it.
@@ -150,6 +154,8 @@ func (c Config) checked() (Config, error) {
 	if c.Pool == nil {
 		errs = append(errs, errors.New("pool is missing"))
 	}
+	c.Health, c.Alerts = c.Health.WithDefaults(), c.Alerts.WithDefaults()
+	errs = append(errs, c.Alerts.Problems()...)
 	errs = append(errs, c.backendProblems()...)
 	errs = append(errs, c.projectionProblems()...)
 	kinds := map[string]bool{}

@@ -16,6 +16,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/outflow-db/outflow/alerts"
 	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/migrations"
 	"github.com/outflow-db/outflow/outbox"
@@ -37,6 +38,7 @@ type Engine struct {
 	drop    context.CancelFunc
 	running atomic.Bool
 	unwell  chan struct{} // wakes the guard: a request failed
+	watch   *healthWatch  // how the stores are
 
 	room   chan struct{} // a token for each lane that the pool has connections for
 	atWork atomic.Int32  // lanes that are worked here right now
@@ -59,6 +61,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e := &Engine{c: c, log: c.Logger, tracer: newTracer(c.Tracing), process: self(), ended: make(chan struct{}), room: make(chan struct{}, (c.Pool.Config().MaxConns-short)/perLane), stores: map[string]*store{}, paused: map[string]string{}, unwell: make(chan struct{}, 1)}
 	e.hard, e.drop = context.WithCancel(context.WithoutCancel(ctx))
+	e.watch = newHealthWatch(e)
 	e.waker = outbox.NewWaker(c.Pool, c.Logger)
 	if e.client, err = e.river(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -118,6 +121,7 @@ func (e *Engine) river() (*river.Client[pgx.Tx], error) {
 		river.AddWorkerSafely(workers, &pruner{e: e}),
 		river.AddWorkerSafely(workers, &verifier{e: e}),
 		river.AddWorkerSafely(workers, &rebuildWorker{e: e}),
+		river.AddWorkerSafely(workers, &alertWorker{e: e, sender: alerts.NewSender()}),
 	); err != nil {
 		return nil, fmt.Errorf("adding workers: %w", err)
 	}
@@ -169,6 +173,8 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	group.Go(func() error { e.keep(helpers); return nil })
 	group.Go(func() error { e.sweep(helpers); return nil })
 	group.Go(func() error { e.guard(helpers); return nil })
+	group.Go(func() error { e.watch.run(helpers); return nil })
+	group.Go(func() error { e.lookForAlerts(helpers); return nil })
 	<-ctx.Done()
 	err = e.stop(base)
 	stop()

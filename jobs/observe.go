@@ -42,12 +42,8 @@ func (t traced) Write(ctx context.Context, target backends.Target, records []bac
 	return results, err
 }
 
-// observe tells the observer of a request, if there is one.
+// observe counts a request, and tells the observer of it, if there is one.
 func (b *batchWrite) observe(records int, began time.Time, err error) {
-	o := b.w.e.c.Observer
-	if o == nil {
-		return
-	}
 	r := Request{
 		Backend: b.w.s.name, Kind: b.plan.Kind, Target: b.plan.target.Name, Lane: b.w.t.Lane,
 		Records: records, Took: time.Since(began),
@@ -55,20 +51,24 @@ func (b *batchWrite) observe(records int, began time.Time, err error) {
 	if err != nil {
 		r.Class = backends.ClassOf(err)
 	}
-	o.Wrote(r)
+	b.w.e.watch.meter(r.Backend).Request(r.Took, r.Class)
+	if o := b.w.e.c.Observer; o != nil {
+		o.Wrote(r)
+	}
 }
 
-// report tells the observer what came of records since the last time, if there is one.
+// report counts what came of records since the last time, and tells the observer, if there is one.
 func (w *writer) report() {
-	if w.e.c.Observer == nil {
-		return
-	}
 	w.mu.Lock()
 	since := w.done.less(w.told)
 	w.told = w.done
 	w.mu.Unlock()
-	if since != (Output{}) {
-		w.e.c.Observer.Worked(w.s.name, w.t.Lane, since)
+	if since == (Output{}) {
+		return
+	}
+	w.e.watch.meter(w.s.name).Records(since.Written+since.Deleted+since.Stale, since.Parked, since.Retries)
+	if o := w.e.c.Observer; o != nil {
+		o.Worked(w.s.name, w.t.Lane, since)
 	}
 }
 
