@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/outflow-db/outflow/alerts"
 	"github.com/outflow-db/outflow/jobs"
 )
 
@@ -23,8 +24,9 @@ type Config struct {
 	Database    string // the PostgreSQL that holds the truth; empty: what PGHOST and its like say
 	Log         Log
 	Console     Console
-	Worker      jobs.Settings // what the file leaves out is zero: the default
-	Kinds       []Kind        // in the order of the file, as the lists below
+	Worker      jobs.Settings   // what the file leaves out is zero: the default
+	Alerts      alerts.Settings // as Worker; holds secrets
+	Kinds       []Kind          // in the order of the file, as the lists below
 	Backends    []Backend
 	Projections []Projection
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/outflow-db/outflow/alerts"
 	"github.com/outflow-db/outflow/jobs"
 )
 
@@ -60,6 +61,25 @@ projections:
     target: files
     query: select path as key from app.files where path = any($1)
     settings: {shards: 2}
+alerts:
+  clear: 2m
+  group: 10s
+  remind: 1d
+  runbook: https://wiki/runbook
+  failing: 3m
+  degraded: 1h
+  lag: 10m
+  parked: 5
+  refusals: 20
+  absent: 2m
+  log_bytes: 1GiB
+  disk_bytes: 100GiB
+  transaction: 1h
+  horizon: 2h
+  off: [log-large, lag-high]
+  webhooks:
+    - url: https://hooks/one
+    - {name: chat, url: http://hooks/two, format: slack, secret: s, headers: {Authorization: Bearer x}}
 `
 
 // Every field of the file arrives, typed, in the order of the file.
@@ -90,6 +110,15 @@ func TestParseWhole(t *testing.T) {
 			Kind: "file", Backend: "search", Target: "files", Line: 43,
 			Query: "select path as key from app.files where path = any($1)", Settings: map[string]any{"shards": 2},
 		}},
+		Alerts: alerts.Settings{
+			Clear: 2 * time.Minute, Group: 10 * time.Second, Remind: 24 * time.Hour, Runbook: "https://wiki/runbook", Failing: 3 * time.Minute,
+			Degraded: time.Hour, Lag: 10 * time.Minute, Parked: 5, Refusals: 20, Absent: 2 * time.Minute, LogBytes: 1 << 30, DiskBytes: 100 << 30,
+			Transaction: time.Hour, Horizon: 2 * time.Hour, Off: []string{"log-large", "lag-high"},
+			Webhooks: []alerts.Webhook{
+				{Name: "webhook-1", URL: "https://hooks/one"},
+				{Name: "chat", URL: "http://hooks/two", Format: "slack", Secret: "s", Headers: map[string]string{"Authorization": "Bearer x"}},
+			},
+		},
 	}
 	if diff := cmp.Diff(want, parse(t, whole, environment(nil))); diff != "" {
 		t.Error(diff)

@@ -73,6 +73,8 @@ func (r *reader) config(c *Config, root *yaml.Node) {
 	fields["log"] = func(n *yaml.Node, path string) { r.mapping(n, path, log) }
 	fields["worker"] = func(n *yaml.Node, path string) { r.mapping(n, path, worker) }
 	fields["console"] = func(n *yaml.Node, path string) { r.mapping(n, path, console) }
+	alerts := r.alerts(&c.Alerts)
+	fields["alerts"] = func(n *yaml.Node, path string) { r.mapping(n, path, alerts) }
 	fields["kinds"] = r.kinds(c)
 	fields["backends"] = r.backends(c)
 	fields["projections"] = r.projections(c)

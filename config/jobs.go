@@ -14,7 +14,7 @@ import (
 // Jobs is the configuration as an engine takes it. A backend of type postgres that names no url gets the
 // configured database's.
 func (c *Config) Jobs(pool *pgxpool.Pool, logger *slog.Logger) jobs.Config {
-	j := jobs.Config{Pool: pool, Logger: logger, Settings: c.Worker}
+	j := jobs.Config{Pool: pool, Logger: logger, Settings: c.Worker, Alerts: c.Alerts}
 	for _, k := range c.Kinds {
 		j.Kinds = append(j.Kinds, outbox.Kind{Name: k.Name, Table: k.Table, List: k.List, Key: k.Key, PerRow: k.PerRow, Dependants: k.Dependants})
 	}

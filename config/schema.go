@@ -82,6 +82,7 @@ func schema(types []string) object {
 		}),
 		"worker":      workerSchema(),
 		"console":     consoleSchema(),
+		"alerts":      alertsSchema(),
 		"kinds":       named("Classes of records, and the tables that hold them.", kindName.String(), kindSchema()),
 		"backends":    named("The stores that follow the database.", backendName.String(), storeSchema(types)),
 		"projections": object{"description": "What goes where.", "type": []string{"array", "null"}, "items": projectionSchema(types)},

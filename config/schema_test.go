@@ -35,6 +35,8 @@ func TestSchemaHasTheFieldsOfTheReader(t *testing.T) {
 		"log: {?: 1}":                        properties(all["log"]),
 		"worker: {?: 1}":                     properties(all["worker"]),
 		"console: {?: 1}":                    properties(all["console"]),
+		"alerts: {?: 1}":                     properties(all["alerts"]),
+		"alerts: {webhooks: [{?: 1}]}":       properties(properties(all["alerts"])["webhooks"].(object)["items"]),
 		"kinds: {k: {?: 1}}":                 properties(all["kinds"].(object)["additionalProperties"]),
 		"backends: {b: {type: store, ?: 1}}": properties(all["backends"].(object)["additionalProperties"]),
 		"projections: [{?: 1}]":              properties(all["projections"].(object)["items"]),

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"riverqueue.com/riverui"
 
+	"github.com/outflow-db/outflow/alerts"
 	"github.com/outflow-db/outflow/internal/local"
 )
 
@@ -29,6 +30,7 @@ type Config struct {
 	Metrics *Metrics                           // the engine's observer
 	Running func() bool                        // whether the engine runs
 	Status  func(context.Context) (any, error) // what /status shows, as JSON
+	Alerts  alerts.Settings                    // bounds of predictions, and where the runbook is
 	Version string                             // of the program
 	Logger  *slog.Logger                       // nil: discarded
 }

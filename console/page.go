@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/outflow-db/outflow/alerts"
+	"github.com/outflow-db/outflow/health"
 	"github.com/outflow-db/outflow/outbox"
 )
 
@@ -23,6 +25,10 @@ type pageData struct {
 	Running  bool
 	Backends []outbox.BackendStatus
 	Parked   []outbox.ParkedGroup
+	Health   map[string]health.Backend // by name
+	Firing   []alerts.Alert
+	Forecast []alerts.Forecast
+	Runbook  func(rule string) string
 }
 
 // parkedMost bounds the reasons that the page shows.
@@ -38,6 +44,9 @@ func (k *Console) page(w http.ResponseWriter, r *http.Request) {
 		d.Parked, err = outbox.ParkedGroups(ctx, k.pool, outbox.ParkedFilter{})
 		d.Parked = d.Parked[:min(len(d.Parked), parkedMost)]
 	}
+	if err == nil {
+		err = k.wellness(ctx, &d)
+	}
 	var body bytes.Buffer
 	if err == nil {
 		err = pageTemplate.Execute(&body, d)
@@ -50,6 +59,24 @@ func (k *Console) page(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 	_, _ = body.WriteTo(w) // who asked may be gone
+}
+
+// wellness finds out how the backends are, what fires, and what will be.
+func (k *Console) wellness(ctx context.Context, d *pageData) error {
+	settings := k.c.Alerts.WithDefaults()
+	d.Health, d.Runbook = map[string]health.Backend{}, settings.RunbookOf
+	all, err := health.Read(ctx, k.pool)
+	if err != nil {
+		return err
+	}
+	for _, b := range all {
+		d.Health[b.Name] = b
+	}
+	if d.Firing, err = alerts.List(ctx, k.pool, false); err != nil {
+		return err
+	}
+	d.Forecast, err = alerts.Forecasts(ctx, k.pool, settings)
+	return err
 }
 
 // span is a time span as people read it.

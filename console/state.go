@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/outflow-db/outflow/alerts"
+	"github.com/outflow-db/outflow/health"
 	"github.com/outflow-db/outflow/outbox"
 )
 
@@ -29,6 +31,11 @@ var (
 	descPaused     = describe("backend_paused", "1 if the backend is paused.", "backend")
 	descParked     = describe("parked_records", "Records that the backend refused for good.", "backend")
 	descJobs       = describe("river_jobs", "River's jobs.", "queue", "state")
+	descHealth     = describe("backend_health", "1 for the state that the backend is in, all workers taken together; 0 for the others.", "backend", "state")
+	descByEngine   = describe("backend_paused_by_engine", "1 if the engine paused the backend, because it cannot go on without an operator.", "backend")
+	descAlert      = describe("alert_firing", "1 for each alert that fires.", "rule", "backend", "kind", "severity")
+	descLogBytes   = describe("log_bytes", "Bytes of the log, with its indexes.")
+	descOldest     = describe("oldest_transaction_seconds", "Age of the oldest transaction of the database that this role may see; 0 if there is none.")
 )
 
 // stateFor is how long an answer of the database is good for.
@@ -50,7 +57,7 @@ func newState(pool *pgxpool.Pool, log *slog.Logger) *databaseState {
 
 // Describe names the metrics.
 func (*databaseState) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUp, descLagChanges, descLagSeconds, descHeld, descPaused, descParked, descJobs} {
+	for _, d := range []*prometheus.Desc{descUp, descLagChanges, descLagSeconds, descHeld, descPaused, descParked, descJobs, descHealth, descByEngine, descAlert, descLogBytes, descOldest} {
 		out <- d
 	}
 }
@@ -76,6 +83,11 @@ func (s *databaseState) ask() []prometheus.Metric {
 	var list []prometheus.Metric
 	if err == nil {
 		list, err = s.jobs(ctx)
+	}
+	if err == nil {
+		var more []prometheus.Metric
+		more, err = s.wellness(ctx)
+		list = append(list, more...)
 	}
 	if err != nil {
 		s.log.WarnContext(ctx, "metrics could not ask the database", "error", err)
@@ -108,6 +120,36 @@ func (s *databaseState) jobs(ctx context.Context) ([]prometheus.Metric, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("counting jobs: %w", err)
+	}
+	return list, nil
+}
+
+// wellness tells how the backends and the log are, and which alerts fire.
+func (s *databaseState) wellness(ctx context.Context) ([]prometheus.Metric, error) {
+	backends, err := health.Read(ctx, s.pool)
+	if err != nil {
+		return nil, err
+	}
+	firing, err := alerts.List(ctx, s.pool, false)
+	if err != nil {
+		return nil, err
+	}
+	var bytes int64
+	var oldest float64
+	if err := s.pool.QueryRow(ctx, `
+select pg_total_relation_size('outbox.log'), coalesce((select extract(epoch from clock_timestamp() - min(xact_start)) from pg_stat_activity
+ where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'), 0)::float8`).Scan(&bytes, &oldest); err != nil {
+		return nil, fmt.Errorf("looking at the log: %w", err)
+	}
+	list := []prometheus.Metric{gauge(descLogBytes, float64(bytes)), gauge(descOldest, max(oldest, 0))}
+	for _, b := range backends {
+		list = append(list, gauge(descByEngine, one(b.PausedBy == outbox.Engine), b.Name))
+		for _, state := range health.States {
+			list = append(list, gauge(descHealth, one(b.State == state), b.Name, string(state)))
+		}
+	}
+	for _, a := range firing {
+		list = append(list, gauge(descAlert, 1, a.Rule, a.Backend, a.Kind, string(a.Severity)))
 	}
 	return list, nil
 }

@@ -53,6 +53,9 @@ type Backend struct {
 	Details   Details // counts of all of them; the worst latencies; the slowest probe
 }
 
+// Known says whether somebody has looked at the backend, and it is not paused: the reason says how it is.
+func (b Backend) Known() bool { return b.State != Paused && b.State != Unknown }
+
 // Merge takes together what processes say of a backend, by the rule of the package documentation.
 func Merge(name string, rows []Row, pause *Pause, now time.Time) Backend {
 	b := Backend{Name: name, State: Unknown, Reason: "no worker looks at it"}

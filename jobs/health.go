@@ -70,6 +70,7 @@ func (w *healthWatch) meter(name string) *health.Meter { return &w.of(name).mete
 // run looks again and again until ctx ends, and then takes back what it made known. A probe that does not end by then
 // is left behind after a while: it changes nothing any more.
 func (w *healthWatch) run(ctx context.Context) {
+	w.look(ctx, time.Now()) // which begins to probe
 	_ = every(ctx, w.e.c.Health.Look, func(ctx context.Context) error { // it never fails
 		w.look(ctx, time.Now())
 		return nil
@@ -229,12 +230,21 @@ func (w *healthWatch) failed(ctx context.Context, err error) {
 	w.e.log.WarnContext(ctx, "watching the backends failed", "error", err)
 }
 
+// failoverOf is a store that tells its endpoints apart, if it does.
+func failoverOf(b backends.Backend) (backends.Failover, bool) {
+	if f, ok := b.(backends.Failover); ok {
+		return f, true
+	}
+	if bare, ok := b.(shell); ok {
+		f, ok := bare.Backend.(backends.Failover)
+		return f, ok
+	}
+	return nil, false
+}
+
 // endpointsOf lists the endpoints of a store that tells them apart.
 func endpointsOf(b backends.Backend) []backends.Endpoint {
-	f, ok := b.(backends.Failover)
-	if bare, shelled := b.(shell); !ok && shelled {
-		f, ok = bare.Backend.(backends.Failover)
-	}
+	f, ok := failoverOf(b)
 	if !ok {
 		return nil
 	}

@@ -152,6 +152,7 @@ func changed(was, is *config.Config) []string {
 		{"log", was.Log != is.Log},
 		{"console", was.Console != is.Console},
 		{"worker", was.Worker != is.Worker},
+		{"alerts", !reflect.DeepEqual(was.Alerts, is.Alerts)},
 	} {
 		if part.differ {
 			list = append(list, "~ "+part.name)

@@ -11,6 +11,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/outflow-db/outflow/alerts"
+	"github.com/outflow-db/outflow/config"
+	"github.com/outflow-db/outflow/health"
 	"github.com/outflow-db/outflow/jobs"
 	"github.com/outflow-db/outflow/outbox"
 )
@@ -23,20 +26,22 @@ func (a *app) status() *cobra.Command {
 		Short: "Tells how far every backend is",
 		Long: `Tells for every backend whether it works, how far it is behind PostgreSQL, and how many
 records it has refused and parked. LAG is what is in the log and not yet applied: changes,
-and the time since the oldest of them was written. Rebuilds beside that go on are told with
-their phase, and with what they wait for.
+and the time since the oldest of them was written. HEALTH is what workers find of the store:
+outflow health tells why. Rebuilds beside that go on are told with their phase, and with what
+they wait for.
 
 With --json the output is {"backends": [{"name", "type", "paused", "changes",
-"lag_seconds", "parked", "lanes": [{"lane", "position", "owner", "changes",
+"lag_seconds", "parked", "health", "reason", "lanes": [{"lane", "position", "owner", "changes",
 "lag_seconds", "saved_at"}]}], "rebuilds": [{"backend", "kind", "target", "generation",
-"building", "dropping", "phase", "note"}]}, where paused is why it is paused, or null, owner
-the worker that holds the lane, or null, and generation what readers see; with --watch one
-such value after the other.`,
+"building", "dropping", "phase", "note"}], "predictions": [{"backend", "what", "sentence",
+"breach"}], "alerts": [...]}, where paused is why it is paused, or null, owner the worker that
+holds the lane, or null, generation what readers see, and alerts those that fire, as outflow
+alerts list shows them; with --watch one such value after the other.`,
 		Example:     "  outflow status\n  outflow status --watch\n  outflow status --json | jq '.backends[] | select(.paused)'",
 		Annotations: exits(map[int]string{exitOK: "told, whatever it is", exitNotWell: "PostgreSQL refused a statement"}),
 		Args:        noArgs,
-		RunE: a.withPool(func(ctx context.Context, pool *pgxpool.Pool, _ []string) error {
-			return a.runStatus(ctx, pool, json, watch)
+		RunE: a.withConfig(func(ctx context.Context, c *config.Config, pool *pgxpool.Pool, _ []string) error {
+			return a.runStatus(ctx, c, pool, json, watch)
 		}),
 	}
 	cmd.Flags().BoolVar(&json, "json", false, "write JSON")
@@ -45,15 +50,15 @@ such value after the other.`,
 	return cmd
 }
 
-func (a *app) runStatus(ctx context.Context, pool *pgxpool.Pool, json bool, watch time.Duration) error {
+func (a *app) runStatus(ctx context.Context, c *config.Config, pool *pgxpool.Pool, json bool, watch time.Duration) error {
 	if watch <= 0 {
-		return a.tellStatus(ctx, pool, json)
+		return a.tellStatus(ctx, c, pool, json)
 	}
 	for {
 		if a.width != nil && !json {
 			fmt.Fprint(a.out, "\x1b[H\x1b[2J") // the terminal's page is written anew
 		}
-		if err := a.tellStatus(ctx, pool, json); err != nil {
+		if err := a.tellStatus(ctx, c, pool, json); err != nil {
 			return err
 		}
 		select {
@@ -68,19 +73,27 @@ func (a *app) runStatus(ctx context.Context, pool *pgxpool.Pool, json bool, watc
 }
 
 // tellStatus tells it once.
-func (a *app) tellStatus(ctx context.Context, pool *pgxpool.Pool, json bool) error {
+func (a *app) tellStatus(ctx context.Context, c *config.Config, pool *pgxpool.Pool, json bool) error {
+	if json {
+		all, err := statusOf(ctx, c, pool)
+		if err != nil {
+			return err
+		}
+		return a.writeJSON(all)
+	}
 	all, rebuilds, err := progressOf(ctx, pool)
 	if err != nil {
 		return err
-	}
-	if json {
-		return a.writeJSON(statusJSON(all, rebuilds))
 	}
 	if len(all) == 0 {
 		fmt.Fprintln(a.out, "no backend follows this database yet: outflow run sets up those that are configured")
 		return nil
 	}
-	if err := printBackends(a.out, all); err != nil {
+	well, err := health.Read(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if err := printBackends(a.out, all, well); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.out)
@@ -100,11 +113,11 @@ func progressOf(ctx context.Context, pool *pgxpool.Pool) (all []outbox.BackendSt
 }
 
 // printBackends is the part of the screen that tells whether all is well.
-func printBackends(out io.Writer, all []outbox.BackendStatus) error {
+func printBackends(out io.Writer, all []outbox.BackendStatus, well []health.Backend) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "BACKEND\tTYPE\tLAG\tPARKED\tSTATE")
+	fmt.Fprintln(w, "BACKEND\tTYPE\tLAG\tPARKED\tHEALTH\tSTATE")
 	for _, b := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", b.Name, b.Type, lag(b.Changes, b.Lag), number(b.Parked), state(b))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", b.Name, b.Type, lag(b.Changes, b.Lag), number(b.Parked), wellOf(well, b.Name).State, state(b))
 	}
 	return w.Flush()
 }
@@ -123,6 +136,15 @@ func printLanes(out io.Writer, all []outbox.BackendStatus, now time.Time) error 
 		}
 	}
 	return w.Flush()
+}
+
+// wellOf is how the backend with the name is.
+func wellOf(well []health.Backend, name string) health.Backend {
+	i := slices.IndexFunc(well, func(b health.Backend) bool { return b.Name == name })
+	if i < 0 {
+		return health.Backend{Name: name, State: health.Unknown}
+	}
+	return well[i]
 }
 
 // state is what a backend does, and why or for what.
@@ -156,8 +178,10 @@ func shortened(position string) string {
 
 // statusDocument is what status --json and the console show.
 type statusDocument struct {
-	Backends []backendJSON      `json:"backends"`
-	Rebuilds []jobs.TargetState `json:"rebuilds"` // beside, that go on
+	Backends    []backendJSON      `json:"backends"`
+	Rebuilds    []jobs.TargetState `json:"rebuilds"` // beside, that go on
+	Predictions []alerts.Forecast  `json:"predictions"`
+	Alerts      []alerts.Alert     `json:"alerts"` // that fire
 }
 
 type backendJSON struct {
@@ -167,6 +191,8 @@ type backendJSON struct {
 	Changes    int64      `json:"changes"`
 	LagSeconds float64    `json:"lag_seconds"`
 	Parked     int64      `json:"parked"`
+	Health     string     `json:"health"`
+	Reason     string     `json:"reason"` // of the health
 	Lanes      []laneJSON `json:"lanes"`
 }
 
@@ -179,12 +205,33 @@ type laneJSON struct {
 	SavedAt    time.Time `json:"saved_at"`
 }
 
-func statusJSON(all []outbox.BackendStatus, rebuilds []jobs.TargetState) statusDocument {
+// statusOf finds out all that status --json shows.
+func statusOf(ctx context.Context, c *config.Config, pool *pgxpool.Pool) (d statusDocument, err error) {
+	all, rebuilds, err := progressOf(ctx, pool)
+	if err != nil {
+		return d, err
+	}
+	well, err := health.Read(ctx, pool)
+	if err != nil {
+		return d, err
+	}
+	d = statusJSON(all, rebuilds, well)
+	forecasts, err := alerts.Forecasts(ctx, pool, c.Alerts.WithDefaults())
+	if err != nil {
+		return d, err
+	}
+	firing, err := alerts.List(ctx, pool, false)
+	d.Predictions, d.Alerts = orEmpty(forecasts), orEmpty(firing)
+	return d, err
+}
+
+func statusJSON(all []outbox.BackendStatus, rebuilds []jobs.TargetState, well []health.Backend) statusDocument {
 	list := []backendJSON{}
 	for _, b := range all {
 		j := backendJSON{
 			Name: b.Name, Type: b.Type, Paused: orNull(b.Paused), Changes: b.Changes,
 			LagSeconds: b.Lag.Seconds(), Parked: b.Parked, Lanes: []laneJSON{},
+			Health: string(wellOf(well, b.Name).State), Reason: wellOf(well, b.Name).Reason,
 		}
 		for _, l := range b.Lanes {
 			j.Lanes = append(j.Lanes, laneJSON{
@@ -194,7 +241,7 @@ func statusJSON(all []outbox.BackendStatus, rebuilds []jobs.TargetState) statusD
 		}
 		list = append(list, j)
 	}
-	return statusDocument{list, orEmpty(rebuilds)}
+	return statusDocument{Backends: list, Rebuilds: orEmpty(rebuilds)}
 }
 
 // orNull is s, or null for an empty one.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/outflow-db/outflow/health"
 	"github.com/outflow-db/outflow/internal/progress"
 	"github.com/outflow-db/outflow/outbox"
 )
@@ -51,17 +52,17 @@ func TestStatusScreen(t *testing.T) {
 		{Name: "x", Type: "postgres"},
 	}
 	var out strings.Builder
-	if err := printBackends(&out, all); err != nil {
+	if err := printBackends(&out, all, []health.Backend{{Name: "search", State: health.Degraded}, {Name: "graph", State: health.Paused}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := printLanes(&out, all, now); err != nil {
 		t.Fatal(err)
 	}
-	const want = `BACKEND  TYPE      LAG                   PARKED  STATE
-graph    nebula    1,200 changes, 1m30s  2       paused: wrong password
-search   postgres  none                  0       working
-vectors  qdrant    1 change, 0s          0       waiting for a worker
-x        postgres  none                  0       idle
+	const want = `BACKEND  TYPE      LAG                   PARKED  HEALTH    STATE
+graph    nebula    1,200 changes, 1m30s  2       paused    paused: wrong password
+search   postgres  none                  0       degraded  working
+vectors  qdrant    1 change, 0s          0       unknown   waiting for a worker
+x        postgres  none                  0       unknown   idle
 LANE       LAG                   WORKER  SAVED      POSITION
 graph/0    1,200 changes, 1m30s  none    1h00m ago  10:20:11,11,11,11,11,11,11,11,11,11,11,1...
 search/0   none                  host-1  200ms ago  5:5:

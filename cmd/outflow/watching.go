@@ -62,11 +62,10 @@ func (w *watching) open(ctx context.Context, c *config.Config, pool *pgxpool.Poo
 	}
 	k, err := console.Open(ctx, console.Config{
 		Listen: listen, User: c.Console.User, Password: c.Console.Password, Token: c.Console.Token,
-		Pool: pool, Metrics: w.metrics, Version: built().Outflow, Logger: w.log,
+		Pool: pool, Metrics: w.metrics, Version: built().Outflow, Logger: w.log, Alerts: c.Alerts,
 		Running: func() bool { e := w.engine.Load(); return e != nil && e.Running() },
 		Status: func(ctx context.Context) (any, error) {
-			all, rebuilds, err := progressOf(ctx, pool)
-			return statusJSON(all, rebuilds), err
+			return statusOf(ctx, c, pool)
 		},
 	})
 	switch {
