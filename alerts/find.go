@@ -91,7 +91,7 @@ func Find(f Facts, s Settings) []Finding {
 	}
 	for name, n := range f.Parked {
 		if n >= int64(s.Parked) {
-			found(RecordsParked, name, "", "%s are parked by %s", counted(n, "record"), name)
+			found(RecordsParked, name, "", "%s %s parked by %s", counted(n, "record"), is(n), name)
 		}
 	}
 	for _, l := range f.Lag {

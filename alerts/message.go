@@ -53,8 +53,8 @@ func NewMessage(id, database string, at time.Time, s Settings, notices []Notice)
 	return m
 }
 
-// TestMessage is one that says that messages arrive.
-func TestMessage(id, database string, at time.Time, s Settings) Message {
+// Trial is one that says that messages arrive.
+func Trial(id, database string, at time.Time, s Settings) Message {
 	return Message{Version: MessageVersion, ID: id, At: at.UTC(), Database: database, Test: true, Alerts: []AlertNote{{
 		ID: "test", Status: StatusFiring, Severity: Warning, Rule: "test", Summary: "this is a test: nothing is wrong",
 		Advice: "nothing to do", Runbook: s.Runbook, Since: at.UTC(),

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/outflow-db/outflow/alerts"
 	"github.com/outflow-db/outflow/internal/pgtest"
 	"github.com/outflow-db/outflow/jobs"
 )
@@ -181,6 +183,7 @@ func TestMetrics(t *testing.T) {
 	w.exec(`select outbox.add_backend('search', 'store', 1)`)
 	w.exec(`insert into outbox.log (kind, keys) values ('k', '{a,b}')`)
 	w.exec(`insert into river.river_job (kind, max_attempts, args, queue) values ('project', 3, '{}', 'search')`)
+	w.exec(firingLag)
 	w.metrics.Wrote(jobs.Request{Backend: "search", Took: time.Second})
 	w.metrics.Wrote(jobs.Request{Backend: "search", Class: "transient"})
 	w.metrics.Worked("search", 0, jobs.Output{Written: 3, Parked: 1, Retries: 2, Pages: 1, Rows: 4, Followed: 5})
@@ -190,6 +193,8 @@ func TestMetrics(t *testing.T) {
 		`outflow_retries_total{backend="search",lane="0"} 2`, `outflow_pages_total{backend="search",lane="0"} 1`, `outflow_followed_total{backend="search",lane="0"} 5`,
 		`outflow_request_seconds_bucket{backend="search",class="ok",le="1.6"} 1`, `outflow_request_seconds_count{backend="search",class="transient"} 1`,
 		`outflow_parked_records{backend="search"} 0`, `outflow_backend_paused{backend="search"} 0`, `outflow_river_jobs{queue="search",state="available"} 1`,
+		`outflow_backend_health{backend="search",state="healthy"} 0`, `outflow_backend_paused_by_engine{backend="search"} 0`, "outflow_log_bytes ",
+		`outflow_alert_firing{backend="search",kind="",rule="lag-high",severity="warning"} 1`, "outflow_oldest_transaction_seconds ",
 		`outflow_pool_connections_max 20`, `outflow_database_up 1`, `outflow_build_info{version="v9"} 1`, "go_goroutines")
 	broken := newState(w.pool, w.silent())
 	w.exec(`alter view outbox.lag rename to lost`)
@@ -202,6 +207,41 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("%d metrics without jobs, want outflow_database_up only", n)
 	}
 	w.get("/", 200)
+}
+
+// firingLag is an alert that fires.
+const firingLag = `insert into outbox.alerts values ('lag-high/search', 'lag-high', 'search', '', 'warning', 'search is <far> behind', 'firing', now(), now(), now(), null, '', null)`
+
+// Every metric that a rule for Prometheus names is one that the console shows.
+func TestRulesNameMetricsThatExist(t *testing.T) {
+	t.Parallel()
+	w := open(t, nil)
+	w.exec(`select outbox.add_backend('search', 'store', 1)`)
+	w.exec(firingLag)
+	w.metrics.Wrote(jobs.Request{Backend: "search", Took: time.Second})
+	shown := w.get("/metrics", 200)
+	names := regexp.MustCompile(`outflow_[a-z_]+`).FindAllString(string(alerts.PrometheusRules(alerts.Settings{})), -1)
+	if len(names) < 12 {
+		t.Fatalf("only %v", names)
+	}
+	for _, name := range names {
+		if !regexp.MustCompile(`(?m)^` + name + `[ {]`).MatchString(shown) {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
+}
+
+// The page tells how each backend is, which endpoints it has, what fires with its entry in the runbook, and what the
+// trend foretells.
+func TestPageShowsHealth(t *testing.T) {
+	t.Parallel()
+	w := open(t, nil)
+	w.exec(`select outbox.add_backend('search', 'store', 1)`)
+	w.get("/", 200, `class="mark unknown"`)
+	w.exec(firingLag)
+	w.exec(`insert into outbox.health (backend, owner, state, since, reason, details) values ('search', 'me', 'degraded', now(), 'it is <slow>', '{"endpoints": [{"address": "a:1", "state": "down"}]}')`)
+	w.exec(`insert into outbox.samples (at, backend, lag_changes, lag_seconds) select now() - g * interval '1 minute', 'search', 1, 220 - g * 3 from generate_series(0, 30) g`)
+	w.get("/", 200, `class="mark degraded"`, "it is &lt;slow&gt;", "<code>a:1</code> down", "search is &lt;far&gt; behind", "runbook.md#lag-high", "search will be 5 minutes behind by ")
 }
 
 // A port that is taken, and an address that is none, are errors of Open.

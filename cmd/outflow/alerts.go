@@ -97,7 +97,7 @@ func (a *app) testWebhooks(ctx context.Context, c *config.Config, pool *pgxpool.
 	if len(s.Webhooks) == 0 {
 		return usageError{errors.New("no webhook is configured: see alerts.webhooks in docs/configuration.md")}
 	}
-	m := alerts.TestMessage(uuid.NewString(), pool.Config().ConnConfig.Database, time.Now(), s)
+	m := alerts.Trial(uuid.NewString(), pool.Config().ConnConfig.Database, time.Now(), s)
 	sender, failed := alerts.NewSender(), false
 	for _, hook := range s.Webhooks {
 		if err := sender.Send(ctx, hook, m); err != nil {
