@@ -69,13 +69,14 @@ type Finding struct {
 
 // ID identifies the alert that a finding belongs to.
 func (f Finding) ID() string {
-	id := f.Rule
-	for _, part := range []string{f.Backend, f.Kind} {
-		if part != "" || f.Kind != "" {
-			id += "/" + part
-		}
+	switch {
+	case f.Kind != "":
+		return f.Rule + "/" + f.Backend + "/" + f.Kind
+	case f.Backend != "":
+		return f.Rule + "/" + f.Backend
+	default:
+		return f.Rule
 	}
-	return id
 }
 
 // Find says which conditions hold, by the bounds of the settings, which must have their defaults.

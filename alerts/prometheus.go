@@ -88,7 +88,7 @@ func (s Settings) expression(rule string) prometheusRule {
 			summary: "nobody works lane {{ $labels.lane }} of {{ $labels.backend }}",
 		},
 		LogLarge:       {expr: fmt.Sprintf(`max(outflow_log_bytes) > %d`, s.LogBytes), summary: "the log has {{ $value | humanize1024 }}B"},
-		TransactionOld: {expr: fmt.Sprintf(`max(outflow_oldest_transaction_seconds) > %s`, seconds(s.Transaction)), summary: "a transaction is {{ $value | humanizeDuration }} old and keeps dead rows"},
+		TransactionOld: {expr: `max(outflow_oldest_transaction_seconds) > ` + seconds(s.Transaction), summary: "a transaction is {{ $value | humanizeDuration }} old and keeps dead rows"},
 	}
 	return p[rule]
 }

@@ -34,7 +34,7 @@ func bucket(d time.Duration) int {
 
 // bound is the upper bound of a bucket.
 func bound(i int) time.Duration {
-	return time.Duration((uint64(4+i%4+1)<<(i/4+6))>>2) * time.Microsecond //nolint:gosec // it fits
+	return time.Duration((uint64(4+i%4+1)<<(i/4+6))>>2) * time.Microsecond
 }
 
 // Counts is what happened within a time.

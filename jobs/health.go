@@ -70,7 +70,7 @@ func (w *healthWatch) meter(name string) *health.Meter { return &w.of(name).mete
 // run looks again and again until ctx ends, and then takes back what it made known. A probe that does not end by then
 // is left behind after a while: it changes nothing any more.
 func (w *healthWatch) run(ctx context.Context) {
-	w.look(ctx, time.Now()) // which begins to probe
+	w.look(ctx, time.Now())                                             // which begins to probe
 	_ = every(ctx, w.e.c.Health.Look, func(ctx context.Context) error { // it never fails
 		w.look(ctx, time.Now())
 		return nil

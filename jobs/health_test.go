@@ -75,37 +75,22 @@ func (w *world) watched(hook *receiver) {
 }
 
 // health is how the backend is, all processes together.
-func (w *world) health(name string) health.Backend {
+func (w *world) health() health.Backend {
 	w.t.Helper()
 	all, err := health.Read(context.WithoutCancel(w.t.Context()), w.pool)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	i := slices.IndexFunc(all, func(b health.Backend) bool { return b.Name == name })
+	i := slices.IndexFunc(all, func(b health.Backend) bool { return b.Name == "main" })
 	if i < 0 {
-		w.t.Fatalf("no backend %s", name)
+		w.t.Fatal("no backend main")
 	}
 	return all[i]
 }
 
 func (w *world) becomes(want ...health.State) {
 	w.t.Helper()
-	eventually(w.t, "the backend is "+string(want[0]), func() bool { return slices.Contains(want, w.health("main").State) })
-}
-
-// alert is the one with the id, or none.
-func (w *world) alert(id string) alerts.Alert {
-	w.t.Helper()
-	list, err := alerts.List(context.WithoutCancel(w.t.Context()), w.pool, true)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, a := range list {
-		if a.ID == id {
-			return a
-		}
-	}
-	return alerts.Alert{}
+	eventually(w.t, "the backend is "+string(want[0]), func() bool { return slices.Contains(want, w.health().State) })
 }
 
 // A store that is cut is down, and healthy again once it is back. Of two processes that see it one tells: its alert
@@ -134,12 +119,12 @@ func TestCutStoreAlertsOnce(t *testing.T) {
 	_, stopOther := w.run()
 	w.applied(rows(3))
 	w.becomes(health.Healthy)
-	eventually(t, "both processes say so", func() bool { return w.health("main").Processes == 2 })
+	eventually(t, "both processes say so", func() bool { return w.health().Processes == 2 })
 
 	cut.Store(true)
 	token := w.write(`update item set v = 'x'`)
 	w.becomes(health.Down)
-	if b := w.health("main"); !strings.Contains(b.Reason, "as commanded") {
+	if b := w.health(); !strings.Contains(b.Reason, "as commanded") {
 		t.Errorf("why: %q", b.Reason)
 	}
 	const id = "backend-failing/main"
@@ -162,11 +147,11 @@ func TestCutStoreAlertsOnce(t *testing.T) {
 		t.Errorf("%d jobs hold a secret", n)
 	}
 	stop()
-	if b := w.health("main"); b.Processes != 1 {
+	if b := w.health(); b.Processes != 1 {
 		t.Errorf("%d processes after one has ended", b.Processes)
 	}
 	stopOther()
-	if b := w.health("main"); b.State != health.Unknown {
+	if b := w.health(); b.State != health.Unknown {
 		t.Errorf("%+v after all have ended", b)
 	}
 	for i, h := range hook.heads {
@@ -189,7 +174,7 @@ func TestStuckProbeHoldsNothingUp(t *testing.T) {
 	w.start()
 	t.Cleanup(func() { close(stuck) }) // before the engine is stopped
 	w.becomes(health.Down, health.Failing)
-	if b := w.health("main"); !strings.Contains(b.Reason, "no answer within 200ms") {
+	if b := w.health(); !strings.Contains(b.Reason, "no answer within 200ms") {
 		t.Errorf("why: %q", b.Reason)
 	}
 	w.applied(rows(5))
@@ -221,14 +206,14 @@ func TestPausedAndDegraded(t *testing.T) {
 	w.becomes(health.Healthy)
 	f.list.Store(&[]backends.Endpoint{{Address: "a:1", State: backends.EndpointUp}, {Address: "b:1", State: backends.EndpointDown, Error: "no route"}})
 	w.becomes(health.Degraded)
-	eventually(t, "the endpoints are known", func() bool { return len(w.health("main").Endpoints) == 2 })
-	if b := w.health("main"); b.Endpoints[1].State != health.Down || !strings.Contains(b.Reason, "endpoint b:1 is down: no route") {
+	eventually(t, "the endpoints are known", func() bool { return len(w.health().Endpoints) == 2 })
+	if b := w.health(); b.Endpoints[1].State != health.Down || !strings.Contains(b.Reason, "endpoint b:1 is down: no route") {
 		t.Errorf("%+v", b)
 	}
 	if err := outbox.Pause(t.Context(), w.pool, "main", "operator", "new disks"); err != nil {
 		t.Fatal(err)
 	}
-	if b := w.health("main"); b.State != health.Paused || b.Reason != "new disks" {
+	if b := w.health(); b.State != health.Paused || b.Reason != "new disks" {
 		t.Errorf("%+v", b)
 	}
 	if err := outbox.Resume(t.Context(), w.pool, "main"); err != nil {

@@ -33,7 +33,10 @@ func Lag(name string, s Series, b Bounds) (f Forecast, ok bool) {
 	}
 	if l.Slope < 0 {
 		at, ok := l.Reaches(0, b.Horizon)
-		return Forecast{What: "recovery", Sentence: fmt.Sprintf("%s will have caught up by %s", name, clock(at, l.At))}, ok
+		if !ok {
+			return Forecast{}, false
+		}
+		return Forecast{What: "recovery", Sentence: fmt.Sprintf("%s will have caught up by %s", name, clock(at, l.At))}, true
 	}
 	reached := false
 	for _, m := range milestones {

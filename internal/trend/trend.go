@@ -3,13 +3,17 @@
 // The slope of a series is Theil and Sen's: the median of the slopes between all pairs of points, which a third of
 // wild points cannot move. A series has a trend when all of this holds:
 //
-//   - there are Least points or more in the short window, and they span half of it or more;
+//   - there are Least points or more in the short window, and they span half of it or more; and those of the long window
+//     half of that;
 //   - of the pairs of the short window, Agree or more go the same way as the slope, and of those of the long window
-//     (if it has points before the short one) LongAgree or more: so a step, which goes nowhere within the short window,
+//     LongAgree or more: so a step, which goes nowhere within the short window,
 //     and a sawtooth, which goes up and down within the long one, have none;
 //   - the change over the short window is Clear times the noise or more: the median distance of its points from the line;
 //   - the last third of the short window goes the same way, at a third of the slope at least: what has turned or come
 //     to rest has none.
+//
+// Where it goes is then told from the later half of the short window, so that a series that has just begun to grow is
+// not taken for a slower one.
 package trend
 
 import (
@@ -41,7 +45,8 @@ type Series []Point
 type Line struct {
 	At    time.Time // of the last point
 	Level float64   // of the line there
-	Slope float64   // a second
+	Slope float64   // a second, of late
+	Whole float64   // the same over the whole short window: steadier, and later
 }
 
 // Of is the trend of a series, as it is at its last point. ok is false when it has none.
@@ -51,24 +56,29 @@ func Of(s Series) (l Line, ok bool) {
 	}
 	end := s[len(s)-1].At
 	short, long := s.since(end.Add(-Short)), s.since(end.Add(-Long))
-	if len(short) < Least || short.span() < Short/2 {
+	if len(short) < Least || short.span() < Short/2 || long.span() < Long/2 {
 		return Line{}, false
 	}
 	slope, agree := slopes(short)
 	if slope == 0 || agree < Agree || math.IsNaN(slope) || math.IsInf(slope, 0) {
 		return Line{}, false
 	}
-	if len(long) > len(short) && same(long.pairs(), slope) < LongAgree {
+	if same(long.pairs(), slope) < LongAgree {
 		return Line{}, false
 	}
-	level, noise := short.fit(slope)
-	if math.Abs(slope)*short.span().Seconds() < Clear*noise {
+	if _, noise := short.fit(slope); math.Abs(slope)*short.span().Seconds() < Clear*noise {
 		return Line{}, false
 	}
 	if late, _ := slopes(short[len(short)-len(short)/3-1:]); late*slope <= 0 || math.Abs(late) < math.Abs(slope)/3 {
 		return Line{}, false
 	}
-	return Line{end, level, slope}, true
+	half := short[len(short)-len(short)/2-1:]
+	of, _ := slopes(half)
+	if of*slope <= 0 {
+		return Line{}, false
+	}
+	level, _ := half.fit(of)
+	return Line{end, level, of, slope}, true
 }
 
 // Reaches is when the line comes to a bound. ok is false when it goes elsewhere, is there already, or takes longer than
@@ -91,10 +101,10 @@ func Doubles(s Series, horizon time.Duration) (d time.Duration, ok bool) {
 		}
 	}
 	l, ok := Of(logs)
-	if !ok || l.Slope <= 0 || 1/l.Slope > horizon.Seconds() {
+	if !ok || l.Whole <= 0 || 1/l.Whole > horizon.Seconds() {
 		return 0, false
 	}
-	return time.Duration(float64(time.Second) / l.Slope), true
+	return time.Duration(float64(time.Second) / l.Whole), true
 }
 
 // since are the points from a time on.
