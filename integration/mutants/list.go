@@ -8,30 +8,40 @@ const (
 	delta  = "migrations/00009_outbox_log.sql"
 	writer = "jobs/writer.go"
 	batch  = "backends/postgres/batch.go"
+
+	rebuildStep = "jobs/rebuild_step.go"
 )
 
-// mutants are all guards. The first removes none: the torture must pass.
+// Edits that several mutants have.
+var (
+	noLease = []edit{
+		{tenure, "return t.deadline.age() < t.ttl-t.ttl/8", "return true"},
+		{save, "where backend = $1 and lane = $2 and epoch = $3 and (` + markSQL + `) = $11", "where backend = $1 and lane = $2 and $3::bigint > 0 and (` + markSQL + `) = $11"},
+		{save, "where backend = $1 and lane = $2 and epoch = $3 and (`+markSQL+`) = $5", "where backend = $1 and lane = $2 and $3::bigint > 0 and (`+markSQL+`) = $5"},
+	}
+	anyVersion = []edit{{batch, "where t.version <= excluded.version", "where true"}}
+	saveFirst  = []edit{{
+		writer, "	for _, r := range p.records {\n		if err := w.planned(ctx, r); err != nil {",
+		"	if p.last {\n		w.complete(p.page)\n		if err := w.save(ctx, 0); err != nil {\n			return err\n		}\n	}\n" +
+			"	for _, r := range p.records {\n		if err := w.planned(ctx, r); err != nil {",
+	}}
+	forgetRunning = []edit{{delta, "where pg_visible_in_snapshot(x, coalesce($2, pg_current_snapshot())) and x >= $3", "where false and x >= $3"}}
+)
+
+// mutants are the guards that the torture is about. The first removes none: the torture must pass.
 var mutants = []mutant{
 	{name: "none", what: "nothing is removed"},
 	{
 		name: "lease", what: "whoever once held a lane goes on writing and saving",
-		edits: []edit{
-			{tenure, "return t.deadline.age() < t.ttl-t.ttl/8", "return true"},
-			{save, "where backend = $1 and lane = $2 and epoch = $3 and (` + markSQL + `) = $11", "where backend = $1 and lane = $2 and $3::bigint > 0 and (` + markSQL + `) = $11"},
-			{save, "where backend = $1 and lane = $2 and epoch = $3 and (`+markSQL+`) = $5", "where backend = $1 and lane = $2 and $3::bigint > 0 and (`+markSQL+`) = $5"},
-		},
+		edits: noLease,
 	},
 	{
 		name: "version", what: "the read model takes any version",
-		edits: []edit{{batch, "where t.version <= excluded.version", "where true"}},
+		edits: anyVersion,
 	},
 	{
 		name: "save", what: "the position is saved before the page is written",
-		edits: []edit{{
-			writer, "	for _, r := range p.records {\n		if err := w.planned(ctx, r); err != nil {",
-			"	if p.last {\n		w.complete(p.page)\n		if err := w.save(ctx, 0); err != nil {\n			return err\n		}\n	}\n" +
-				"	for _, r := range p.records {\n		if err := w.planned(ctx, r); err != nil {",
-		}},
+		edits: saveFirst,
 	},
 	{
 		name: "target", what: "a delta that is left half read goes on with what is visible then",
@@ -52,6 +62,6 @@ var mutants = []mutant{
 	},
 	{
 		name: "xip", what: "transactions that were running at the position are forgotten",
-		edits: []edit{{delta, "where pg_visible_in_snapshot(x, coalesce($2, pg_current_snapshot())) and x >= $3", "where false and x >= $3"}},
+		edits: forgetRunning,
 	},
 }

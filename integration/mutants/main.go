@@ -1,8 +1,9 @@
-// Command mutants removes each guard of the engine once, in a copy of the source, and runs the torture on it: it must
-// fail. This proves that the torture sees what the guards are for.
+// Command mutants removes each guard of the engine once, in a copy of the source, and runs the torture on it, or the tests
+// that are named for the guard: each must fail. This proves that they see what the guards are for.
 //
-//	go run ./integration/mutants              # all, some minutes
+//	go run ./integration/mutants              # all, half an hour
 //	go run ./integration/mutants lock xip     # only these
+//	go run ./integration/mutants 'p*'         # the pitfalls of docs/proofs.md
 package main
 
 import (
@@ -12,9 +13,11 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,7 +30,11 @@ type mutant struct {
 	name  string
 	what  string // what the engine does without it
 	edits []edit
+	tests tests // that must fail, each; none: the torture
 }
+
+// tests are expressions for the names of tests, by package.
+type tests map[string]string
 
 // edit replaces text, which must occur exactly once.
 type edit struct{ file, old, new string }
@@ -54,16 +61,9 @@ func main() {
 
 // command runs the chosen mutants, or all, and tells what became of them.
 func command(ctx context.Context, names []string, seed uint64, length time.Duration) error {
-	chosen := mutants
-	if len(names) > 0 {
-		chosen = nil
-		for _, n := range names {
-			i := slices.IndexFunc(mutants, func(m mutant) bool { return m.name == n })
-			if i < 0 {
-				return fmt.Errorf("no mutant is called %q", n)
-			}
-			chosen = append(chosen, mutants[i])
-		}
+	chosen, err := choose(names)
+	if err != nil {
+		return err
 	}
 	var survivors []string
 	for _, m := range chosen {
@@ -82,6 +82,30 @@ func command(ctx context.Context, names []string, seed uint64, length time.Durat
 	return nil
 }
 
+// choose answers the mutants whose names match one of the patterns; without any, all.
+func choose(patterns []string) (chosen []mutant, err error) {
+	all := slices.Concat(mutants, pitfalls)
+	if len(patterns) == 0 {
+		return all, nil
+	}
+	for _, p := range patterns {
+		n := len(chosen)
+		for _, m := range all {
+			fits, err := path.Match(p, m.name)
+			if err != nil {
+				return nil, fmt.Errorf("%q: %w", p, err)
+			}
+			if fits {
+				chosen = append(chosen, m)
+			}
+		}
+		if len(chosen) == n {
+			return nil, fmt.Errorf("no mutant is called %q", p)
+		}
+	}
+	return chosen, nil
+}
+
 func verdict(r result) string {
 	if r.caught {
 		return "caught"
@@ -89,7 +113,7 @@ func verdict(r result) string {
 	return "passed"
 }
 
-// try runs the torture on a mutated copy of the tree.
+// try runs the torture, or the mutant's tests, on a mutated copy of the tree.
 func try(ctx context.Context, m mutant, seed uint64, length time.Duration) (r result, err error) {
 	r.mutant = m
 	dir, err := os.MkdirTemp("", "outflow-mutant-")
@@ -105,6 +129,48 @@ func try(ctx context.Context, m mutant, seed uint64, length time.Duration) (r re
 			return r, err
 		}
 	}
+	if len(m.tests) > 0 {
+		return m.test(ctx, dir)
+	}
+	return m.torture(ctx, dir, seed, length)
+}
+
+// test runs the mutant's tests. All that it names must fail, and not by failing to build.
+func (m mutant) test(ctx context.Context, dir string) (r result, err error) {
+	r.mutant, r.caught = m, true
+	begun := time.Now()
+	for _, pkg := range slices.Sorted(maps.Keys(m.tests)) {
+		run := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=10m", "-run", m.pattern(pkg), pkg)
+		run.Dir, run.WaitDelay = dir, time.Minute
+		out, err := run.CombinedOutput()
+		if _, failed := errors.AsType[*exec.ExitError](err); err != nil && (!failed || ctx.Err() != nil) {
+			return r, fmt.Errorf("testing %s: %w", pkg, err)
+		}
+		for name := range strings.SplitSeq(m.tests[pkg], "|") {
+			top, _, _ := strings.Cut(name, "/")
+			if !strings.Contains(string(out), "--- FAIL: "+top) {
+				r.caught, r.how = false, fmt.Sprintf("%s does not fail: %s", name, last(string(out)))
+				return r, nil
+			}
+			r.how += name + " "
+		}
+	}
+	r.took = time.Since(begun)
+	return r, nil
+}
+
+// pattern is what go test wants for the tests of a package: whole names of tests, and then of their parts.
+func (m mutant) pattern(pkg string) string {
+	names, parts, nested := strings.Cut(m.tests[pkg], "/")
+	if nested {
+		return "^(" + names + ")$/^" + parts + "$"
+	}
+	return "^(" + names + ")$"
+}
+
+// torture runs it.
+func (m mutant) torture(ctx context.Context, dir string, seed uint64, length time.Duration) (r result, err error) {
+	r.mutant = m
 	program := filepath.Join(dir, "torture")
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./integration/torture")
 	build.Dir = dir
@@ -132,8 +198,10 @@ func firstFailure(out string) string {
 			return text[:min(len(text), 200)]
 		}
 	}
-	return out[max(0, len(out)-200):]
+	return last(out)
 }
+
+func last(out string) string { return out[max(0, len(out)-200):] }
 
 // apply makes the replacement in the copy.
 func (e edit) apply(dir string) error {
