@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/outflow-db/outflow/internal/child"
@@ -32,7 +31,7 @@ func restoreScenarios() []Scenario {
 	}
 	return []Scenario{
 		restore("restored from a dump into another cluster (pg_dump)", Programs, dumped),
-		restore("restored to a point in time (base backup and WAL)", Nothing, toPointInTime),
+		restore("restored to a point in time (copy of the files and WAL)", Nothing, toPointInTime),
 		restore("replica promoted, with the last commits lost", Nothing, promoted),
 		restore("moved into another cluster by pg_upgrade", Programs, upgraded),
 	}
@@ -43,8 +42,18 @@ func (l *Lab) forgetVerifies(ctx context.Context) error {
 	return insist(ctx, func() error { return l.exec(ctx, `delete from river.river_job where kind = 'verify'`) })
 }
 
-// program is one of PostgreSQL's own.
-func (l *Lab) program(name string) string { return filepath.Join(l.server.Bin(), name) }
+// program is one of PostgreSQL's own. Where the server's are linked to, there are more.
+func (l *Lab) program(name string) string {
+	path := filepath.Join(l.server.Bin(), name)
+	if hasProgram(path) {
+		return path
+	}
+	real, err := filepath.EvalSymlinks(filepath.Join(l.server.Bin(), "postgres"))
+	if err != nil {
+		return path
+	}
+	return filepath.Join(filepath.Dir(real), name)
+}
 
 func (l *Lab) hasPrograms() bool {
 	if l.server == nil {
@@ -118,7 +127,7 @@ func (l *Lab) replace(ctx context.Context, fresh *pgserver.Server) error {
 	return errors.Join(l.net.Listen(), old.Stop())
 }
 
-// copied copies the files of the lab's cluster while it runs, as a base backup does, into a new directory.
+// copied stops the lab's server, copies its files into a new directory, and starts it again.
 func (l *Lab) copied(ctx context.Context, name string) (dir string, err error) {
 	account, err := child.Lookup("postgres", "nobody")
 	if err != nil {
@@ -128,9 +137,11 @@ func (l *Lab) copied(ctx context.Context, name string) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	data := filepath.Join(dir, "data")
-	args := []string{"--pgdata", data, "--wal-method", "stream", "--checkpoint", "fast", "--no-sync", "--dbname", l.server.URL("postgres")}
-	if err := run(ctx, l.program("pg_basebackup"), args...); err != nil {
+	if err := l.server.Halt(); err != nil {
+		return "", err
+	}
+	err = os.CopyFS(filepath.Join(dir, "data"), os.DirFS(filepath.Join(l.server.Dir(), "data")))
+	if err := errors.Join(err, l.server.Restart(ctx)); err != nil {
 		return "", err
 	}
 	password := []byte(l.password() + "\n")
@@ -252,19 +263,12 @@ func upgraded(ctx context.Context, l *Lab) (func(context.Context) error, error) 
 
 // upgrade runs pg_upgrade from the lab's cluster, which has ended, into another.
 func (l *Lab) upgrade(ctx context.Context, fresh *pgserver.Server) error {
-	account, err := child.Lookup("postgres", "nobody")
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, l.program("pg_upgrade"), "--old-bindir", l.server.Bin(), "--new-bindir", l.server.Bin(),
+	bin := filepath.Dir(l.program("pg_upgrade"))
+	cmd := exec.CommandContext(ctx, l.program("pg_upgrade"), "--old-bindir", bin, "--new-bindir", bin,
 		"--old-datadir", filepath.Join(l.server.Dir(), "data"), "--new-datadir", filepath.Join(fresh.Dir(), "data"),
 		"--socketdir", fresh.Dir(), "--username", "postgres")
-	cmd.Dir, cmd.SysProcAttr = fresh.Dir(), account.Attributes(syscall.SIGKILL)
-	cmd.Env = append(os.Environ(), "PGPASSWORD="+l.password())
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("pg_upgrade: %w: %s", err, out)
-	}
-	return nil
+	cmd.Dir, cmd.Env = fresh.Dir(), append(os.Environ(), "PGPASSWORD="+l.password())
+	return asServer(cmd)
 }
 
 // run runs a program to its end.

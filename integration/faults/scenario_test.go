@@ -128,6 +128,9 @@ func TestDeniedForAWhile(t *testing.T) {
 func TestRestores(t *testing.T) {
 	t.Parallel()
 	l := lab(t, faults.Options{ReadModels: 1, Nebulas: 1, BigDisk: true})
+	if lost, err := l.Compare(t.Context()); err != nil || lost > 0 {
+		t.Fatalf("%d records differ before: %v", lost, err)
+	}
 	before := versions(t, l)
 	each(t, l, faults.Source, func(s faults.Scenario) bool { return s.Sort == faults.Restore })
 	for lane, v := range versions(t, l) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/outflow-db/outflow/internal/child"
 	"github.com/outflow-db/outflow/internal/pgserver"
 )
 
@@ -60,8 +63,16 @@ func sourceServer() []Scenario {
 		{
 			Part: Source, Name: "out of memory", Needs: OwnServer | Prlimit, Lasts: time.Second, Expect: "new connections fail until there is memory; workers try again",
 			Do: func(ctx context.Context, l *Lab, _ *Store) (func(context.Context) error, error) {
+				conn, err := pgx.Connect(ctx, l.server.URL("postgres")) // there will be no other
+				if err != nil {
+					return nil, err
+				}
+				defer conn.Close(ctx)
 				end, err := starve(ctx, l.server.PID())
-				return end, errors.Join(err, l.terminate(ctx, "true"))
+				if err == nil {
+					_, err = conn.Exec(ctx, `select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = $1`, workerName)
+				}
+				return end, err
 			},
 		},
 		{
@@ -228,13 +239,25 @@ func again(ctx context.Context, do func(context.Context) error) (end func(contex
 // starve lets a server and what it starts have no more memory than they have.
 func starve(ctx context.Context, pid int) (func(context.Context) error, error) {
 	limit := func(ctx context.Context, as string) error {
-		out, err := exec.CommandContext(ctx, "prlimit", "--pid", strconv.Itoa(pid), "--as="+as).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("prlimit: %w: %s", err, out)
-		}
-		return nil
+		cmd := exec.CommandContext(ctx, "prlimit", "--pid", strconv.Itoa(pid), "--as="+as)
+		return asServer(cmd)
 	}
 	return func(ctx context.Context) error { return limit(ctx, "unlimited") }, limit(ctx, "1000000:unlimited")
+}
+
+// asServer runs a command to its end, as the user that servers run as.
+func asServer(cmd *exec.Cmd) error {
+	account, err := child.Lookup("postgres", "nobody")
+	if err != nil {
+		return err
+	}
+	cmd.SysProcAttr = account.Attributes(syscall.SIGKILL)
+	runtime.LockOSThread() // the signal comes when the thread ends that made the process
+	defer runtime.UnlockOSThread()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, out)
+	}
+	return nil
 }
 
 func hasProgram(name string) bool {
