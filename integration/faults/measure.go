@@ -21,8 +21,10 @@ type Result struct {
 	Store    string        // which it concerned; empty: all
 	Lasted   time.Duration // from its begin to its end
 	Took     time.Duration // from its end until a change that was committed after it, and all before, were in the stores
+	Made     bool          // it could be made; else Err says why not
+	Lost     int           // records that a comparison found different afterwards, where one was made
 	Damaged  int           // records that a verify found different and repaired, where the fault was to damage them
-	Err      error         // it could not be made, or did not go away by itself
+	Err      error         // it could not be made, or was not overcome
 }
 
 // Run makes a fault, lets it last, ends it, and waits until it is overcome. store is nil for scenarios that concern no
@@ -46,6 +48,7 @@ func (l *Lab) Run(ctx context.Context, s Scenario, store *Store, lasts time.Dura
 		r.Err = fmt.Errorf("making the fault: %w", err)
 		return r
 	}
+	r.Made = true
 	over := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -134,13 +137,13 @@ select count(*) filter (where state = 'completed') >= $1 and count(*) filter (wh
 }
 
 // Compare lets the writers rest, waits until everything is applied and nothing is in doubt, and answers how many records
-// of the stores, or of all, are not those of PostgreSQL, what is parked included.
-func (l *Lab) Compare(ctx context.Context, stores ...*Store) (differences int, err error) {
+// of the stores, or of all, it compared, and how many of them are not those of PostgreSQL, what is parked included.
+func (l *Lab) Compare(ctx context.Context, stores ...*Store) (records, differences int, err error) {
 	defer l.rest()()
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
 	if err := l.caughtUp(ctx, stores); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for {
 		var report *jobs.Report
@@ -149,7 +152,7 @@ func (l *Lab) Compare(ctx context.Context, stores ...*Store) (differences int, e
 			return err
 		})
 		if err != nil {
-			return 0, fmt.Errorf("verifying: %w", err)
+			return 0, 0, fmt.Errorf("verifying: %w", err)
 		}
 		n, records, moving := count(report)
 		if n > 0 || moving > 0 {
@@ -159,9 +162,9 @@ func (l *Lab) Compare(ctx context.Context, stores ...*Store) (differences int, e
 			}
 		}
 		if records == 0 {
-			return 0, errors.New("verifying compared nothing")
+			return 0, 0, errors.New("verifying compared nothing")
 		}
-		return n, nil
+		return records, n + moving, nil
 	}
 }
 
@@ -193,7 +196,7 @@ func Distribute(list []time.Duration) Distribution {
 		return Distribution{}
 	}
 	sorted := slices.Sorted(slices.Values(list))
-	at := func(percent int) time.Duration { return sorted[(len(sorted)-1)*percent/100] }
+	at := func(percent int) time.Duration { return sorted[(len(sorted)*percent+99)/100-1] }
 	return Distribution{len(sorted), at(50), at(90), at(99), sorted[len(sorted)-1]}
 }
 

@@ -50,7 +50,7 @@ func each(t *testing.T, l *faults.Lab, part string, wanted func(faults.Scenario)
 			if r.Err != nil {
 				t.Fatal(r.Err)
 			}
-			lost, err := l.Compare(t.Context())
+			_, lost, err := l.Compare(t.Context())
 			if err != nil || lost != 0 {
 				t.Fatalf("%d records differ after it: %v", lost, err)
 			}
@@ -128,7 +128,7 @@ func TestDeniedForAWhile(t *testing.T) {
 func TestRestores(t *testing.T) {
 	t.Parallel()
 	l := lab(t, faults.Options{ReadModels: 1, Nebulas: 1, BigDisk: true})
-	if lost, err := l.Compare(t.Context()); err != nil || lost > 0 {
+	if _, lost, err := l.Compare(t.Context()); err != nil || lost > 0 {
 		t.Fatalf("%d records differ before: %v", lost, err)
 	}
 	before := versions(t, l)
