@@ -29,10 +29,15 @@ type Options struct {
 	Nebulas       int    // NebulaGraphs in this process
 	Elasticsearch string // address, host:port, of a running one; empty: none
 	OwnElastic    bool   // or one of the lab's own, in which more faults can be made
-	Processes     int    // workers that are processes; 0: one in this process, which gets no signals
-	Writers       int    // default 2
+	Processes     int    // workers that are processes; 0: one in this process, which gets no signals; None: none but those of Hire
+	Writers       int    // default 2; None: none
 	BigDisk       bool   // no disks that can be filled
+
+	Zombie time.Duration // how long a worker may be stopped; default 8s
 }
+
+// None is less than one.
+const None = -1
 
 // Lab is a database with writers, workers, and stores, and a proxy before each of them.
 type Lab struct {
@@ -91,7 +96,9 @@ func (l *Lab) open(ctx context.Context) (err error) {
 		return err
 	}
 	l.site = l.workersSite()
-	l.fleet = newFleet(ctx, l.dir, l.site, l.o.Processes)
+	if l.o.Processes != None {
+		l.fleet = newFleet(ctx, l.dir, l.site, l.o.Processes)
+	}
 	l.write(ctx)
 	return nil
 }
@@ -188,7 +195,7 @@ func through(p *Proxy, address string) string {
 
 // workersSite is the site behind the proxies.
 func (l *Lab) workersSite() site {
-	s := site{Source: through(l.net, l.source)}
+	s := site{Source: through(l.net, l.source), Zombie: l.o.Zombie}
 	for _, store := range l.Stores {
 		s.Stores = append(s.Stores, store.behind(store.Proxy))
 	}

@@ -168,6 +168,16 @@ func (l *Lab) Compare(ctx context.Context, stores ...*Store) (records, differenc
 	}
 }
 
+// Differ is how many records of a store are not those of PostgreSQL right now, whatever is about to be done about it.
+func (l *Lab) Differ(ctx context.Context, s *Store) (int, error) {
+	report, err := jobs.Verify(ctx, l.config(s), jobs.VerifyOptions{Settle: time.Millisecond})
+	if err != nil {
+		return 0, err
+	}
+	n, _, moving := count(report)
+	return n + moving, nil
+}
+
 // count sums a report up: differences, records compared, and records of which nothing could be said.
 func count(r *jobs.Report) (differences, records, moving int) {
 	for _, t := range r.Targets {

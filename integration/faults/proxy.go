@@ -28,6 +28,7 @@ type Proxy struct {
 	loses    []byte // what a request holds whose answer is lost; nil: none
 	freezes  []byte // what a request holds at which everything freezes; nil: none
 	lost     int
+	answered int // parts of answers that got through to a client
 
 	group sync.WaitGroup
 }
@@ -223,6 +224,7 @@ func (p *Proxy) answer(asked *request, n int) error {
 		p.lost++
 		return errors.New("the answer is lost")
 	}
+	p.answered++
 	return p.spend(toClient, n)
 }
 

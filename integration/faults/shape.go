@@ -110,6 +110,13 @@ func (p *Proxy) Lost() int {
 	return p.lost
 }
 
+// Answered is how many parts of answers have come from the server.
+func (p *Proxy) Answered() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.answered
+}
+
 // Heal ends everything that is wrong with connections. It does not listen again.
 func (p *Proxy) Heal() {
 	p.Thaw()

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -41,6 +42,7 @@ type place struct {
 type site struct {
 	Source string
 	Stores []place
+	Zombie time.Duration
 }
 
 // kinds are the watched tables.
@@ -99,7 +101,7 @@ func (s site) config(pool *pgxpool.Pool, log *slog.Logger) jobs.Config {
 	c := jobs.Config{
 		Pool: pool, Kinds: kinds(), Logger: log,
 		Settings: jobs.Settings{
-			Lease: lease, Zombie: zombie, Late: late, Request: answer, Patience: 2 * time.Second, Linger: 200 * time.Millisecond,
+			Lease: lease, Zombie: cmp.Or(s.Zombie, zombie), Late: late, Request: answer, Patience: 2 * time.Second, Linger: 200 * time.Millisecond,
 			PageKeys: 200, BatchRecords: 50, Retention: 10 * time.Second,
 		},
 	}

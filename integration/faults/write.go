@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/outflow-db/outflow/outbox"
 )
 
 // write has writers at work until Close. What they cannot commit they leave: what counts is what PostgreSQL has.
@@ -15,7 +17,7 @@ func (l *Lab) write(ctx context.Context) {
 	if n == 0 {
 		n = 2
 	}
-	for range n {
+	for range max(n, 0) {
 		l.writers.Go(func() {
 			for ctx.Err() == nil {
 				l.calm.RLock()
@@ -69,4 +71,24 @@ func (l *Lab) change(ctx context.Context) (token string, err error) {
 func (l *Lab) rest() (resume func()) {
 	l.calm.Lock()
 	return l.calm.Unlock
+}
+
+// Commit commits statements in one transaction and answers its token.
+func (l *Lab) Commit(ctx context.Context, statements ...string) (token string, err error) {
+	err = pgx.BeginFunc(ctx, l.db(), func(tx pgx.Tx) error {
+		for _, sql := range statements {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		return tx.QueryRow(ctx, `select outbox.token()`).Scan(&token)
+	})
+	return token, err
+}
+
+// Await waits until all stores have what the transaction with the token changed.
+func (l *Lab) Await(ctx context.Context, token string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return outbox.Wait(ctx, l.db(), token)
 }
