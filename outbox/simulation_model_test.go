@@ -21,6 +21,7 @@ type rules struct {
 	doubts  bool // keys of a request without an answer are suspect
 	live    bool // the lease is checked just before each send
 	repeat  bool // suspects are logged again after doubling pauses until the former is gone
+	sees    bool // a page is read in a snapshot that sees its own lease: what a former has read was there when the lane was taken
 	raise   bool // refused by a higher version with a valid lease: versions go above it
 
 	rawDeletes bool // the store does not guard deletes
@@ -260,7 +261,7 @@ func (s *sim) sweep() {
 
 // read makes the page; the snapshot sees the lease.
 func (s *sim) read(w *simWorker) {
-	if !s.holds(w) {
+	if s.sees && !s.holds(w) {
 		s.lose(w)
 		return
 	}

@@ -150,7 +150,7 @@ func (s *sim) difference() string {
 }
 
 // engine are the rules that the engine follows.
-var engine = rules{guard: true, heir: true, whole: true, confess: true, doubts: true, live: true, repeat: true, raise: true}
+var engine = rules{guard: true, heir: true, whole: true, confess: true, doubts: true, live: true, repeat: true, sees: true, raise: true}
 
 // without leaves rules out.
 func (r rules) without(out ...func(*rules) *bool) rules {
@@ -191,6 +191,7 @@ func confess(r *rules) *bool { return &r.confess }
 func doubts(r *rules) *bool  { return &r.doubts }
 func live(r *rules) *bool    { return &r.live }
 func repeat(r *rules) *bool  { return &r.repeat }
+func sees(r *rules) *bool    { return &r.sees }
 func raise(r *rules) *bool   { return &r.raise }
 
 // None of the rules is there in vain: there is a run that ends well with it, and without it leaves the store different
@@ -204,9 +205,10 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		rule func(*rules) *bool
 		seed uint64
 	}{
-		"guard":   {rules{guard: true}, guard, 0},
+		"guard":   {rules{guard: true, sees: true}, guard, 0},
 		"repeat":  {engine, repeat, 566},
 		"raise":   {restored, raise, 119},
+		"sees":    {engine.without(repeat), sees, 23},
 		"heir":    {engine.without(live), heir, 267},
 		"live":    {engine.without(repeat), live, 197},
 		"confess": {engine.without(repeat, live), confess, 85},

@@ -14,7 +14,10 @@ import (
 	"github.com/outflow-db/outflow/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(estest.Stopping(m))) }
+func TestMain(m *testing.M) {
+	faults.Worker()
+	os.Exit(pgtest.Main(estest.Stopping(m)))
+}
 
 // echo is a server that sends every line back.
 func echo(t *testing.T) string {

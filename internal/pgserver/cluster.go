@@ -1,6 +1,7 @@
 package pgserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -56,7 +57,7 @@ func (s *Server) initdb(ctx context.Context) error {
 	if _, err := os.Stat(s.data()); err == nil {
 		return fmt.Errorf("%s is not a cluster of Outflow's: choose an empty directory", s.dir)
 	}
-	s.password = rand.Text()
+	s.password = cmp.Or(s.cfg.Password, rand.Text())
 	draft := s.passwordFile() + ".new"
 	if err := os.WriteFile(draft, []byte(s.password+"\n"), 0o600); err != nil {
 		return err

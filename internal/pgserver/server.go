@@ -24,6 +24,7 @@ type Config struct {
 	Version  string            // wanted major version, such as "17"; empty: any, the newest first
 	Dir      string            // where the cluster lives; made if missing, used as it is if it has one; empty: a temporary one, deleted by Stop
 	Port     int               // port on 127.0.0.1; 0: a free one
+	Password string            // of the superuser of a new cluster; empty: one by chance
 	Settings map[string]string // settings of the server, such as fsync: off
 }
 
@@ -75,6 +76,9 @@ func (s *Server) url(database string) string {
 // Bin is the directory of the server's binaries.
 func (s *Server) Bin() string { return s.bin }
 
+// Dir is the directory of the cluster: its files are in data, below it.
+func (s *Server) Dir() string { return s.dir }
+
 // PID is the process id of the server, 0 if it does not run.
 func (s *Server) PID() int {
 	s.mu.Lock()
@@ -91,6 +95,13 @@ func (s *Server) Stop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(s.halt(), s.clean())
+}
+
+// Halt is Stop for a server whose cluster shall stay: Restart brings it back.
+func (s *Server) Halt() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.halt()
 }
 
 // Kill ends the server as a crash would: at once, and with whatever it had not written. Restart brings it
