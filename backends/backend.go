@@ -181,21 +181,41 @@ func ParseDigest(s string) (Digest, error) {
 // every part preceded by its length as a big-endian int64, -1 for an absent one, cut to eight bytes. The
 // form is chosen so that PostgreSQL computes the same with sha256, int8send and array_send.
 func ContentDigest(doc []byte, raw [][]byte) Digest {
+	var memory [2048]byte // most contents are smaller, and are hashed at once
+	size := 8 + len(doc)
+	for _, b := range raw {
+		size += 8 + len(b)
+	}
+	if size > len(memory) {
+		return longDigest(doc, raw)
+	}
+	content := append(appendSize(memory[:0], doc), doc...)
+	for _, b := range raw {
+		content = append(appendSize(content, b), b...)
+	}
+	sum := sha256.Sum256(content)
+	return Digest(sum[:len(Digest{})])
+}
+
+// longDigest is ContentDigest without a copy of the content.
+func longDigest(doc []byte, raw [][]byte) Digest {
+	var size [8]byte
 	h := sha256.New()
-	part := func(b []byte) {
-		var n [8]byte
-		size := int64(len(b))
-		if b == nil {
-			size = -1
-		}
-		binary.BigEndian.PutUint64(n[:], uint64(size))
-		h.Write(n[:])
+	h.Write(appendSize(size[:0], doc))
+	h.Write(doc)
+	for _, b := range raw {
+		h.Write(appendSize(size[:0], b))
 		h.Write(b)
 	}
-	part(doc)
-	for _, b := range raw {
-		part(b)
-	}
 	var sum [sha256.Size]byte
-	return Digest(h.Sum(sum[:0])[:8])
+	return Digest(h.Sum(sum[:0])[:len(Digest{})])
+}
+
+// appendSize adds what stands before a part of a content.
+func appendSize(b, part []byte) []byte {
+	size := int64(len(part))
+	if part == nil {
+		size = -1
+	}
+	return binary.BigEndian.AppendUint64(b, uint64(size)) //nolint:gosec // the same bits
 }

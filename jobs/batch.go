@@ -15,11 +15,12 @@ import (
 type batchWrite struct {
 	w      *writer
 	plan   *plan
-	began  time.Time            // of the first of the failures in a row
-	tries  int                  // failures in a row
-	mended bool                 // the targets were prepared again
-	raised int                  // versions were raised so often in a row
-	doubts map[string]time.Time // when keys were made suspect
+	parked map[outbox.RecordID]bool // those of its records that may be parked
+	began  time.Time                // of the first of the failures in a row
+	tries  int                      // failures in a row
+	mended bool                     // the targets were prepared again
+	raised int                      // versions were raised so often in a row
+	doubts map[string]time.Time     // when keys were made suspect
 }
 
 // run writes the batch, in requests as large, and as many at once, as the store bears. Records that did not make it are
@@ -87,12 +88,16 @@ func (b *batchWrite) once(ctx context.Context, records []backends.Record) (left 
 	}
 	var doubtful []backends.Record
 	var behind []overtaken
+	applied := 0 // the records up to here are applied, or are not
 	for i, r := range results {
+		if r.Outcome == backends.Applied {
+			continue
+		}
+		b.acknowledge(records[applied:i], false)
+		applied = i + 1
 		switch {
 		case r.Outcome == backends.Stale:
 			behind = append(behind, overtaken{records[i], r.Stored})
-		case r.Outcome != backends.Failed:
-			b.w.acknowledge(b.plan, records[i], false)
 		case judge(r.Err.Class) == park:
 			b.w.park(b.plan.Kind, b.plan.place(), records[i].Key, records[i].Version, r.Err)
 		default:
@@ -102,11 +107,19 @@ func (b *batchWrite) once(ctx context.Context, records []backends.Record) (left 
 			}
 		}
 	}
+	b.acknowledge(records[applied:], false)
 	if err := errors.Join(b.suspect(ctx, doubtful), b.mend(ctx, failure)); err != nil {
 		return nil, nil, err
 	}
 	risen, fight, err := b.overtake(ctx, behind)
 	return append(left, risen...), graver(failure, fight), err
+}
+
+// acknowledge notes what the store holds now.
+func (b *batchWrite) acknowledge(records []backends.Record, stale bool) {
+	if len(records) > 0 {
+		b.w.acknowledge(b.plan, records, stale, b.parked)
+	}
 }
 
 // suspect makes records suspect whose request may still arrive: once for all the tries of a batch.
@@ -204,7 +217,7 @@ func (b *batchWrite) overtake(ctx context.Context, behind []overtaken) ([]backen
 	for _, o := range behind {
 		switch {
 		case o.stored <= o.record.Version:
-			b.w.acknowledge(b.plan, o.record, true)
+			b.acknowledge([]backends.Record{o.record}, true)
 		case o.stored >= versionsEnd:
 			b.w.park(b.plan.Kind, b.plan.place(), o.record.Key, o.record.Version, b.foreign(o.stored))
 		default:

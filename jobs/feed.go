@@ -163,10 +163,10 @@ func refused(err error) bool { return err != nil && backends.ClassOf(err) == bac
 // portionLeast is a portion that is worth a request, however many lanes there are.
 const portionLeast = 64 << 10
 
-// portionBytes bounds a portion so that the lanes at work share the memory: each has a portion that is written, and
-// one that is read meanwhile.
+// portionBytes bounds a portion so that the lanes at work share the memory: each has a portion that is written, the
+// last requests of the one before, and one that is read meanwhile.
 func portionBytes(set Settings, lanes int) int {
-	return min(set.PortionBytes, max(set.MemoryBytes/(2*max(lanes, 1)), portionLeast))
+	return min(set.PortionBytes, max(set.MemoryBytes/(3*max(lanes, 1)), portionLeast))
 }
 
 // nextRows is the limit of rows for the next page, after one of rows with keys, so that it has about as many keys

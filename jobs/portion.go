@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -125,10 +124,10 @@ func (c *collector) read(ctx context.Context, conn *pgx.Conn, list []ask, into *
 // answers the keys it has not seen then: those must be asked for again, because a record that was not seen is not
 // a record that is gone.
 func (c *collector) query(ctx context.Context, conn *pgx.Conn, p *plan, keys []string, room int) (got planned, unseen []string, err error) {
-	got.plan = p
-	waiting := make(map[string]bool, len(keys))
-	for _, k := range keys {
-		waiting[k] = true
+	got.plan, got.records = p, make([]backends.Record, 0, len(keys))
+	at, seen, waiting := make(map[string]int, len(keys)), make([]bool, len(keys)), len(keys)
+	for i, k := range keys {
+		at[k] = i
 	}
 	rows, err := conn.Query(ctx, p.sql, p.formats, keys)
 	if err != nil {
@@ -139,22 +138,27 @@ func (c *collector) query(ctx context.Context, conn *pgx.Conn, p *plan, keys []s
 		if err != nil {
 			return got, nil, queryError(p.Backend, p.Kind, err)
 		}
-		if !waiting[r.Key] {
+		i, asked := at[r.Key]
+		if !asked || seen[i] {
 			return got, nil, strayKey(p, r.Key, keys)
 		}
-		delete(waiting, r.Key)
+		seen[i] = true
+		waiting--
 		got.records = append(got.records, r)
 		if bytes += r.Size(); bytes >= room {
-			full = len(waiting) > 0
+			full = waiting > 0
 			break
 		}
 	}
 	if len(got.records) > 0 {
 		c.learn(p, bytes/len(got.records))
 	}
-	for _, k := range keys {
+	if waiting == 0 {
+		return got, nil, nil
+	}
+	for i, k := range keys {
 		switch {
-		case !waiting[k]:
+		case seen[i]:
 		case full:
 			unseen = append(unseen, k)
 		default:
@@ -230,7 +234,7 @@ func (c *collector) refuse(list []ask, err *backends.Error, into *portion) []ask
 func keysOf(records []backends.Record) []string {
 	keys := make([]string, len(records))
 	for i, r := range records {
-		keys[i] = strings.Clone(r.Key)
+		keys[i] = r.Key
 	}
 	return keys
 }

@@ -8,14 +8,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/outbox"
 )
 
-// writer writes portions to the store, one after the other, and saves the position behind each page.
+// writer writes portions to the store, page after page, and saves the position behind each page.
 type writer struct {
 	e      *Engine
 	s      *store
@@ -23,7 +21,8 @@ type writer struct {
 	reader *outbox.Reader  // for what is read and logged while pages are written
 	kinds  map[string]kind // as of the page that is followed
 
-	span trace.Span // of the page under way; nil: none is
+	flights []*flight // pages under way, in their order; two at most
+	stretch *stretch  // the requests under way; nil: none are
 
 	mu       sync.Mutex // the fields below are changed by parallel batches and by saves
 	done     Output
@@ -33,8 +32,6 @@ type writer struct {
 	savedAt  time.Time
 	outcome  map[outbox.RecordID]*outbox.Parked // what is parked, or with nil no longer parked, since the last save
 	parks    bool                               // the backend has parked something
-	parked   map[outbox.RecordID]bool           // of the records under way
-	sent     map[string][]string                // keys of the page under way, by kind
 	behind   map[string][]string                // keys of the complete pages since the last save
 }
 
@@ -42,7 +39,7 @@ type writer struct {
 func (e *Engine) newWriter(ctx context.Context, s *store, t *outbox.Tenure) (*writer, error) {
 	w := &writer{
 		e: e, s: s, t: t, reader: outbox.NewReader(e.c.Pool, t, s.sources), position: t.Start,
-		outcome: map[outbox.RecordID]*outbox.Parked{}, sent: map[string][]string{}, behind: map[string][]string{},
+		outcome: map[outbox.RecordID]*outbox.Parked{}, behind: map[string][]string{},
 	}
 	if err := s.agrees(ctx, e.c.Pool); err != nil {
 		return nil, err
@@ -53,74 +50,25 @@ func (e *Engine) newWriter(ctx context.Context, s *store, t *outbox.Tenure) (*wr
 	return w, nil
 }
 
-// run writes portions until there are no more.
-func (w *writer) run(ctx context.Context, portions <-chan *portion) error {
-	defer func() { w.e.tracer.end(w.span, errLeft) }() // of a page whose rest could not be read
-	for p := range portions {
-		err := w.portion(w.traced(ctx, p), p)
-		if p.last || err != nil {
-			w.e.tracer.end(w.span, err)
-			w.span = nil
-		}
-		w.report()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // errLeft ends the span of a page that is not complete.
 var errLeft = errors.New("the rest of the page was not read")
 
-// traced is a context within the span of the portion's page, which the first portion begins. What only moves the
-// position has none.
-func (w *writer) traced(ctx context.Context, p *portion) context.Context {
-	if w.span == nil {
-		if p.page.Rows == 0 {
-			return ctx
-		}
-		ctx, w.span = w.e.tracer.page(ctx, w.s.name, w.t.Lane, p.page, p.began)
-		return ctx
-	}
-	return trace.ContextWithSpan(ctx, w.span)
-}
-
-// portion writes one portion. After a page's last one, what follows from its changes is logged, and then the
-// position moves.
-func (w *writer) portion(ctx context.Context, p *portion) error {
-	for _, r := range p.records {
-		if err := w.planned(ctx, r); err != nil {
-			return err
-		}
-	}
-	if !p.last {
-		return nil
-	}
-	if err := w.follow(ctx, p.page); err != nil {
-		return err
-	}
-	w.complete(p.page)
-	return w.saveDue(ctx)
-}
-
 // complete notes that every record of the page is acknowledged or parked.
-func (w *writer) complete(page *outbox.Page) {
+func (w *writer) complete(f *flight) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.position, w.dirty = page.Next, true
-	if page.Rows > 0 {
+	w.position, w.dirty = f.page.Next, true
+	if f.page.Rows > 0 {
 		w.done.Pages++
-		w.done.Rows += page.Rows
+		w.done.Rows += f.page.Rows
 	}
-	for kind, keys := range w.sent {
+	for kind, keys := range f.sent {
 		w.behind[kind] = append(w.behind[kind], keys...)
 	}
-	clear(w.sent)
 }
 
-// planned writes the records of one projection in parallel batches.
-func (w *writer) planned(ctx context.Context, p planned) error {
+// planned sends the records of one projection out, in parallel batches. It returns when the last has begun.
+func (w *writer) planned(ctx context.Context, f *flight, p planned) error {
 	for _, r := range p.refused {
 		w.park(p.plan.Kind, p.plan.place(), r.key, r.version, r.err)
 	}
@@ -128,25 +76,15 @@ func (w *writer) planned(ctx context.Context, p planned) error {
 		return nil
 	}
 	keys := keysOf(p.records)
-	var err error
-	if w.parked, err = w.recall(ctx, p.plan.Kind, p.plan.place(), keys); err != nil {
+	parked, err := w.recall(ctx, p.plan.Kind, p.plan.place(), keys)
+	if err != nil {
 		return err
 	}
 	if err := w.prepare(ctx); err != nil {
 		return err
 	}
-	w.mu.Lock()
-	w.sent[p.plan.Kind] = append(w.sent[p.plan.Kind], keys...)
-	w.mu.Unlock()
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(w.s.features.Concurrency)
-	for _, batch := range backends.Split(p.records, w.s.features) {
-		group.Go(func() error {
-			b := batchWrite{w: w, plan: p.plan, began: time.Now()}
-			return b.run(ctx, batch)
-		})
-	}
-	return group.Wait()
+	f.sent[p.plan.Kind] = append(f.sent[p.plan.Kind], keys...)
+	return w.send(ctx, f, p, parked)
 }
 
 // recall answers which of the keys are parked, or will be by the next save. Most backends have parked nothing.
@@ -196,19 +134,29 @@ func (w *writer) patiently(ctx context.Context, op string, do func(context.Conte
 	}
 }
 
-// acknowledge notes what the store holds now.
-func (w *writer) acknowledge(p *plan, r backends.Record, stale bool) {
+// acknowledge notes what the store holds now. Those of parked may be parked.
+func (w *writer) acknowledge(p *plan, records []backends.Record, stale bool, parked map[outbox.RecordID]bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	deleted := 0
+	for _, r := range records {
+		if r.Deleted {
+			deleted++
+		}
+	}
 	switch {
 	case stale:
-		w.done.Stale++
-	case r.Deleted:
-		w.done.Deleted++
+		w.done.Stale += len(records)
 	default:
-		w.done.Written++
+		w.done.Deleted += deleted
+		w.done.Written += len(records) - deleted
 	}
-	w.forgive(outbox.RecordID{Kind: p.Kind, Target: p.place(), Key: r.Key}, w.parked)
+	if len(w.outcome) == 0 && len(parked) == 0 {
+		return
+	}
+	for _, r := range records {
+		w.forgive(outbox.RecordID{Kind: p.Kind, Target: p.place(), Key: r.Key}, parked)
+	}
 }
 
 // forgive notes that what may be parked is not any more. The caller holds the lock.
@@ -295,8 +243,11 @@ func (w *writer) raise(ctx context.Context, above int64) (int64, error) {
 // confess logs again what may have been written without a lease. It is called when the lane turned out to be lost,
 // after the last request has ended.
 func (w *writer) confess(ctx context.Context) error {
-	var errs []error
-	for _, sent := range []map[string][]string{w.behind, w.sent} {
+	all, errs := []map[string][]string{w.behind}, []error(nil)
+	for _, f := range w.flights {
+		all = append(all, f.sent)
+	}
+	for _, sent := range all {
 		for kind, keys := range sent {
 			errs = append(errs, outbox.Relog(ctx, w.e.c.Pool, w.s.name, kind, keys, outbox.Cause{}))
 		}

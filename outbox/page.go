@@ -43,6 +43,8 @@ type Page struct {
 	Traces  []Trace             // that its changes belong to, each once, up to tracesMost of them
 	Next    Position            // where the lane is when all of it is applied
 	More    bool                // the delta goes on behind it
+
+	seen map[string]map[string]sight // all of Keys, by kind
 }
 
 // tracesMost bounds the traces of a page: more than that nobody looks at.
@@ -67,12 +69,27 @@ func (p *Page) Count() int {
 // Empty says whether nothing is to be done but to move the position.
 func (p *Page) Empty() bool { return len(p.Keys) == 0 && len(p.All) == 0 }
 
+// Disjoint says whether the pages have no key in common.
+func (p *Page) Disjoint(o *Page) bool {
+	for kind, keys := range p.Keys {
+		others := o.seen[kind]
+		if len(others) == 0 {
+			continue
+		}
+		for _, k := range keys {
+			if _, common := others[k]; common {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // Collect makes the page of the lane's range from rows of the delta to target, which were read from pos with
 // the given limit. Keys outside the range are left to other lanes. A delta has more when the limit was reached.
 func Collect(pos Position, target Snapshot, span Range, rows []Row, limit int) *Page {
 	p := &Page{Rows: len(rows), Keys: map[string][]string{}, All: map[string]Cause{}, Changed: map[string][]string{}}
-	p.More = len(rows) >= limit
-	seen, spread := map[string]map[string]bool{}, map[string]map[string]bool{}
+	p.More, p.seen = len(rows) >= limit, seenFor(rows)
 	for _, r := range rows {
 		cause := r.Cause
 		if cause.To == 0 {
@@ -86,19 +103,12 @@ func Collect(pos Position, target Snapshot, span Range, rows []Row, limit int) *
 			p.All[r.Kind] = p.All[r.Kind].span(cause)
 			continue
 		}
-		own := slices.DeleteFunc(slices.Clone(r.Keys), func(k string) bool { return !span.Has(Hash(r.Kind, k)) })
-		if len(own) > 0 {
-			p.belongs(r.Trace)
+		if !p.take(r, span) {
+			continue
 		}
-		p.Keys[r.Kind] = addUnique(p.Keys[r.Kind], seen, r.Kind, own)
-		if !r.Only && len(own) > 0 {
-			p.Changed[r.Kind] = addUnique(p.Changed[r.Kind], spread, r.Kind, own)
+		p.belongs(r.Trace)
+		if !r.Only {
 			p.Cause = p.Cause.span(cause)
-		}
-	}
-	for kind, keys := range p.Keys {
-		if len(keys) == 0 {
-			delete(p.Keys, kind)
 		}
 	}
 	var last Place
@@ -109,18 +119,57 @@ func Collect(pos Position, target Snapshot, span Range, rows []Row, limit int) *
 	return p
 }
 
-// addUnique appends those keys to list that seen does not have for the kind.
-func addUnique(list []string, seen map[string]map[string]bool, kind string, keys []string) []string {
-	if seen[kind] == nil {
-		seen[kind] = map[string]bool{}
+// sight says where a key of a page was seen.
+type sight byte
+
+const (
+	addressed sight = iota // only where its dependants are not concerned
+	changed                // in Changed, too
+)
+
+// seenFor makes room for the keys of rows.
+func seenFor(rows []Row) map[string]map[string]sight {
+	n := map[string]int{}
+	for _, r := range rows {
+		n[r.Kind] += len(r.Keys)
 	}
-	for _, k := range keys {
-		if !seen[kind][k] {
-			seen[kind][k] = true
+	seen := make(map[string]map[string]sight, len(n))
+	for kind, n := range n {
+		seen[kind] = make(map[string]sight, n)
+	}
+	return seen
+}
+
+// take takes in the row's keys that are in the range, and says whether there are any.
+func (p *Page) take(r Row, span Range) (own bool) {
+	seen, list, spread := p.seen[r.Kind], p.Keys[r.Kind], p.Changed[r.Kind]
+	for _, k := range r.Keys {
+		if !span.all() && !span.Has(Hash(r.Kind, k)) {
+			continue
+		}
+		own = true
+		before, known := seen[k]
+		if !known {
 			list = append(list, k)
 		}
+		if r.Only {
+			if !known {
+				seen[k] = addressed
+			}
+			continue
+		}
+		if !known || before == addressed {
+			seen[k] = changed
+			spread = append(spread, k)
+		}
 	}
-	return list
+	if own {
+		p.Keys[r.Kind] = list
+	}
+	if own && !r.Only {
+		p.Changed[r.Kind] = spread
+	}
+	return own
 }
 
 // Hash places a key among the 2^32 hashes that lanes divide: FNV-1a over the kind, a zero byte and the key, mixed
@@ -144,6 +193,9 @@ func Hash(kind, key string) uint32 {
 
 // Range is the key hashes of a lane: Lo <= hash < Hi, within 0 and 2^32.
 type Range struct{ Lo, Hi uint64 }
+
+// all says whether every hash is in the range.
+func (r Range) all() bool { return r.Lo == 0 && r.Hi == 1<<32 }
 
 // Has says whether the hash is in the range.
 func (r Range) Has(hash uint32) bool { return uint64(hash) >= r.Lo && uint64(hash) < r.Hi }

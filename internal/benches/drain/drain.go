@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime/pprof"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -57,7 +58,7 @@ func Into(ctx context.Context, l *lab.Lab, store lab.Store) ([]lab.Row, error) {
 	}
 	var engine, loop []result
 	for i := range n {
-		turns := []func() error{b.turn(ctx, i, b.engine, &engine), b.turn(ctx, i, b.loop, &loop)}
+		turns := []func() error{b.turn(ctx, i, "engine", b.engine, &engine), b.turn(ctx, i, "loop", b.loop, &loop)}
 		for j := range turns {
 			if err := turns[(i+j)%2](); err != nil {
 				return nil, err
@@ -72,14 +73,17 @@ func Into(ctx context.Context, l *lab.Lab, store lab.Store) ([]lab.Row, error) {
 	return rows(store.Bench, engine, loop, single), b.compare(ctx, n)
 }
 
-// turn is one round of a contender, on a calm server.
-func (b *bench) turn(ctx context.Context, round int, run func(context.Context, int) (result, error), into *[]result) func() error {
-	return func() error {
+// turn is one round of a contender, on a calm server. In a profile its samples have the label contender.
+func (b *bench) turn(ctx context.Context, round int, contender string, run func(context.Context, int) (result, error), into *[]result) func() error {
+	return func() (err error) {
 		if err := b.Calm(ctx); err != nil {
 			return err
 		}
-		r, err := run(ctx, round)
-		*into = append(*into, r)
+		pprof.Do(ctx, pprof.Labels("contender", contender), func(ctx context.Context) {
+			var r result
+			r, err = run(ctx, round)
+			*into = append(*into, r)
+		})
 		return err
 	}
 }
