@@ -19,7 +19,8 @@
 // Requests that failed because of a record (class rejected) are answers. The state follows the level with
 // hysteresis: it gets worse when two looks in a row are worse, to the better one of the two, and it gets better when
 // three in a row are better, to the worst one of the three. A level that alternates changes nothing. What an operator
-// or the engine has paused is paused, at once; afterwards the state begins anew with the first look.
+// or the engine has paused is paused, at once; afterwards the state begins anew with the first look. What the breaker
+// has paused, because no process reaches the store, is down.
 //
 // All processes together (Merge): down if every process says so; else the worst that one of them says, but no worse
 // than failing, because the store can be reached. Processes that have ended or not been heard of for Old do not

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/outflow-db/outflow/outbox"
 )
 
 // Row is how one process finds a backend.
@@ -37,7 +39,7 @@ type Details struct {
 // Pause is why a backend is paused.
 type Pause struct {
 	Reason string
-	By     string // operator or engine
+	By     string // operator, engine, or breaker: no process reaches the store
 	At     time.Time
 }
 
@@ -47,7 +49,7 @@ type Backend struct {
 	State     State
 	Since     time.Time // zero when it is Unknown
 	Reason    string
-	PausedBy  string // operator or engine; empty: it is not paused
+	PausedBy  string // operator, engine or breaker; empty: it is not paused
 	Processes int    // that said so, and count
 	Endpoints []EndpointHealth
 	Details   Details // counts of all of them; the worst latencies; the slowest probe
@@ -70,6 +72,9 @@ func Merge(name string, rows []Row, pause *Pause, now time.Time) Backend {
 	b.Details.Endpoints = nil
 	if pause != nil {
 		b.State, b.Since, b.Reason, b.PausedBy = Paused, pause.At, pause.Reason, pause.By
+		if pause.By == outbox.ByBreaker {
+			b.State = Down
+		}
 		return b
 	}
 	rows = slices.DeleteFunc(rows, func(r Row) bool { return r.State == Paused || r.State == Unknown }) // it is not any more

@@ -49,6 +49,7 @@ func TestMerge(t *testing.T) {
 		{[]Row{says("x", Healthy, 0)}, nil, Healthy, "by x"},
 		{[]Row{says("x", Down, 0)}, pause, Paused, "new disks"},
 		{nil, pause, Paused, "new disks"},
+		{[]Row{says("x", Healthy, 0)}, &Pause{Reason: "no endpoint can be reached", By: "breaker"}, Down, "no endpoint can be reached"},
 	} {
 		if got := Merge("b", x.rows, x.pause, noon); got.State != x.want || got.Reason != x.reason {
 			t.Errorf("%v: %s, %q; want %s, %q", x.rows, got.State, got.Reason, x.want, x.reason)

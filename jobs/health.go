@@ -11,6 +11,7 @@ import (
 	"github.com/outflow-db/outflow/alerts"
 	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/health"
+	"github.com/outflow-db/outflow/outbox"
 )
 
 // healthWatch sees how the stores of an engine are: it counts what is asked of them, probes them, and makes known what it
@@ -94,7 +95,8 @@ func (w *healthWatch) look(ctx context.Context, now time.Time) {
 	w.grow(ctx, now)
 	for _, s := range w.e.all() {
 		one := w.of(s.name)
-		paused := w.e.isPaused(s.name)
+		by := w.e.pausedBy(s)
+		paused := by != "" && by != outbox.ByBreaker // a store that nobody reaches is not paused, but down
 		if !paused && one.due(now, w.e.c.Health) {
 			w.ask(ctx, s, one, now)
 		}
@@ -104,7 +106,7 @@ func (w *healthWatch) look(ctx context.Context, now time.Time) {
 			continue // the first probe is under way
 		}
 		o := health.Observation{
-			Paused: paused, Counts: window, Recent: recent, Usual: one.usual, Probe: p, Quick: w.e.c.Health.Quick, Endpoints: endpointsOf(s.backend),
+			Paused: paused, Counts: window, Recent: recent, Usual: one.usual, Probe: p, Quick: w.e.c.Health.Quick, Endpoints: endpointsOf(s.failover),
 			Lag: w.growths[s.name].Lag, Growing: w.growths[s.name].Growing,
 		}
 		was := one.tracker.State
@@ -230,30 +232,10 @@ func (w *healthWatch) failed(ctx context.Context, err error) {
 	w.e.log.WarnContext(ctx, "watching the backends failed", "error", err)
 }
 
-// failoverOf is a store that tells its endpoints apart, if it does.
-func failoverOf(b backends.Backend) (backends.Failover, bool) {
-	if f, ok := b.(backends.Failover); ok {
-		return f, true
-	}
-	if bare, ok := b.(shell); ok {
-		f, ok := bare.Backend.(backends.Failover)
-		return f, ok
-	}
-	return nil, false
-}
-
 // endpointsOf lists the endpoints of a store that tells them apart.
-func endpointsOf(b backends.Backend) []backends.Endpoint {
-	f, ok := failoverOf(b)
-	if !ok {
+func endpointsOf(f backends.Failover) []backends.Endpoint {
+	if f == nil {
 		return nil
 	}
 	return slices.Clone(f.Endpoints())
-}
-
-// isPaused says whether a backend is paused, as last seen by the keeper.
-func (e *Engine) isPaused(name string) bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.paused[name]
 }

@@ -85,16 +85,13 @@ func timed(ctx context.Context, pace health.Pace, ask func(context.Context) erro
 
 // probeEndpoints asks each endpoint of a store that tells them apart, all at once.
 func probeEndpoints(ctx context.Context, pace health.Pace, s shell) []health.EndpointHealth {
-	known := endpointsOf(s)
-	f, _ := failoverOf(s)
+	f := failoverOf(s)
+	known := endpointsOf(f)
 	list := make([]health.EndpointHealth, len(known))
 	var all sync.WaitGroup
 	for i, e := range known {
 		all.Go(func() {
-			took, err := timed(ctx, pace, func(ctx context.Context) (err error) {
-				defer s.recovered(ctx, "probe", &err)
-				return f.Probe(ctx, e.Address)
-			})
+			took, err := timed(ctx, pace, func(ctx context.Context) error { return f.Probe(ctx, e.Address) })
 			h := health.EndpointHealth{Address: e.Address, State: health.Healthy, Millis: float64(took.Microseconds()) / 1000}
 			switch {
 			case err != nil:
