@@ -20,7 +20,7 @@ const (
 	probeMost   = 3 * time.Second        // and between two, in the end
 	steadyAfter = 10 * time.Second       // an endpoint that was up for so long begins with short pauses again
 	pauseAfter  = 2 * time.Second        // a backend none of whose endpoints is up is paused, so that others may take its work before
-	reaches     = 5 * time.Second        // a process that saved a position so lately reaches the store
+	lastSaves   = time.Second            // within which this process's own jobs have ended after that, and saved
 	againFirst  = 30 * time.Second       // a backend that others resumed is not paused again for so long
 	againMost   = 10 * time.Minute       // which doubles up to this
 )
@@ -32,9 +32,22 @@ func probePause(n int, random float64) time.Duration {
 	return d/2 + time.Duration(random*float64(d/2))
 }
 
-// elsewhere is how long a job is left for other processes that may reach the store.
+// elsewhere is how long a job is kept until it is left to processes that may reach the store.
 func elsewhere(random float64) time.Duration {
-	return 200*time.Millisecond + time.Duration(random*float64(200*time.Millisecond))
+	return 100*time.Millisecond + time.Duration(random*float64(200*time.Millisecond))
+}
+
+// pass calls for the lane again, in a while, because this process does not reach the store and others may. River would
+// tell nobody of a job that was snoozed.
+func (e *Engine) pass(ctx context.Context, a ProjectArgs) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-e.ended:
+		return nil
+	case <-time.After(elsewhere(random())):
+	}
+	return e.call(ctx, a)
 }
 
 // down says that none of the store's endpoints is up, as far as this process knows.
@@ -215,7 +228,8 @@ func (g *guard) look(ctx context.Context, s *store, now time.Time) (wrong bool) 
 	}
 	w.was = down
 	if w.outage.see(down, by != "" || w.shown.Swap(false), now) && w.asking.CompareAndSwap(false, true) {
-		g.tasks.Go(func() { g.pause(ctx, s, w, list) })
+		unreached := now.Sub(w.outage.since) - lastSaves
+		g.tasks.Go(func() { g.pause(ctx, s, w, list, unreached) })
 	}
 	return wrong
 }
@@ -258,10 +272,10 @@ func (g *guard) probe(ctx context.Context, s *store, address string) {
 }
 
 // pause pauses the backend, unless another process reaches it.
-func (g *guard) pause(ctx context.Context, s *store, w *lookout, list []backends.Endpoint) {
+func (g *guard) pause(ctx context.Context, s *store, w *lookout, list []backends.Endpoint, unreached time.Duration) {
 	defer w.asking.Store(false)
 	why := storable(reason(list))
-	paused, err := outbox.PauseUnreached(ctx, g.e.c.Pool, s.name, g.e.process.Owner, why, reaches)
+	paused, err := outbox.PauseUnreached(ctx, g.e.c.Pool, s.name, g.e.process.Owner, why, unreached)
 	switch {
 	case err != nil:
 		if ctx.Err() == nil {

@@ -62,7 +62,7 @@ func (p *projector) Work(ctx context.Context, job *river.Job[ProjectArgs]) error
 		return river.JobCancel(fmt.Errorf("backend %s is not configured in this process", job.Args.Backend))
 	}
 	if s.down() && !p.e.isPaused(s) && !p.e.ending(s) {
-		return river.JobSnooze(elsewhere(random()))
+		return p.e.pass(ctx, job.Args)
 	}
 	if p.e.stopping(s) {
 		return nil

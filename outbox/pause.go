@@ -34,17 +34,22 @@ with p as (
 	return known(ctx, db, name, "pausing")
 }
 
-// PauseUnreached pauses a backend, by ByBreaker, whose store the process owner does not reach, unless another process
-// does: one that holds a lane and has saved a position within the time. It says whether the backend is paused now, by
-// whomever.
-func PauseUnreached(ctx context.Context, db DB, name, owner, reason string, within time.Duration) (paused bool, err error) {
+// lately is within which a process that holds a lane must have saved a position to count as one that reaches the store.
+const lately = 5 * time.Second
+
+// PauseUnreached pauses a backend, by ByBreaker, whose store the process owner has not reached for a time, unless another
+// process does: one that holds a lane and saves positions, or has let go of it and saved one in that time. It says
+// whether the backend is paused now, by whomever.
+func PauseUnreached(ctx context.Context, db DB, name, owner, reason string, unreached time.Duration) (paused bool, err error) {
 	_, err = db.Exec(ctx, `
 with p as (
   update outbox.backends b set paused = $2, paused_by = 'breaker', paused_at = clock_timestamp()
    where b.name = $1 and b.paused is null
      and not exists (select from outbox.lanes l
-                      where l.backend = b.name and l.owner <> $3 and l.expires > clock_timestamp() and l.saved_at > clock_timestamp() - $4::interval)
-  returning b.name, b.paused, b.paused_by)`+notedPause, name, reason, owner, within)
+                      where l.backend = b.name
+                        and (l.owner <> $3 and l.expires > clock_timestamp() and l.saved_at > clock_timestamp() - $4::interval
+                             or l.owner is null and l.saved_at > clock_timestamp() - least($4::interval, $5::interval)))
+  returning b.name, b.paused, b.paused_by)`+notedPause, name, reason, owner, lately, unreached)
 	if err == nil {
 		err = db.QueryRow(ctx, `select coalesce((select paused is not null from outbox.backends where name = $1), false)`, name).Scan(&paused)
 	}
