@@ -27,6 +27,10 @@ type feed struct {
 	rows    int // limit of rows for the next page
 	portion chan *portion
 	until   time.Time // no new page is begun after this
+
+	target outbox.Snapshot // of the delta under way, as of the last page
+	peeked outbox.Snapshot // what is visible in it was peeked at, or is the pages'
+	glance time.Time       // when the last peek began
 }
 
 // keysPerRow is how many keys a row of the log has at most. The first page of a job is read as if all had.
@@ -43,6 +47,9 @@ func (f *feed) run(ctx context.Context) error {
 		err := f.await(ctx)
 		if err == nil {
 			err = f.page(ctx)
+		}
+		if err == nil {
+			err = f.peek(ctx)
 		}
 		switch {
 		case err == nil:

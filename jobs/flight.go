@@ -166,10 +166,9 @@ func (w *writer) land(ctx context.Context, most int) error {
 		if f.failed.Load() {
 			return w.settle()
 		}
-		if err := w.follow(w.within(ctx, f), f.page); err != nil {
+		if err := w.arrived(w.within(ctx, f), f); err != nil {
 			return err
 		}
-		w.complete(f)
 		w.flights = w.flights[1:]
 		w.e.tracer.end(f.span, nil)
 		w.report()
@@ -177,6 +176,19 @@ func (w *writer) land(ctx context.Context, most int) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// arrived does what follows when every record of a flight is acknowledged or parked.
+func (w *writer) arrived(ctx context.Context, f *flight) error {
+	if f.early() {
+		w.glanced(f)
+		return nil
+	}
+	if err := w.follow(ctx, f.page); err != nil {
+		return err
+	}
+	w.complete(f)
 	return nil
 }
 

@@ -31,6 +31,7 @@ type Output struct {
 	Deleted  int    `json:"deleted"`          // records deleted
 	Stale    int    `json:"stale"`            // records that the store had newer
 	Parked   int    `json:"parked"`           // records refused for good
+	Early    int    `json:"early,omitempty"`  // keys written before their turn, in peeks at what is new
 	Followed int    `json:"followed"`         // keys logged because of others
 	Retries  int    `json:"retries"`          // failed requests that were tried again
 	Unknown  int    `json:"unknown"`          // records sent without an answer

@@ -188,6 +188,11 @@ func (r *Reader) rows(ctx context.Context, conn *pgx.Conn, pos Position, limit i
 			err = fmt.Errorf("reading the log: %w", cerr)
 		}
 	}()
+	return r.answer(answers)
+}
+
+// answer reads what a batch answers that checks the lane and then reads rows.
+func (r *Reader) answer(answers pgx.BatchResults) (now Snapshot, lsn string, rows []Row, err error) {
 	var snap string
 	var held bool
 	if err := answers.QueryRow().Scan(&snap, &lsn, &held); err != nil {

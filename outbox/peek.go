@@ -1,0 +1,66 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// peekRows is how many of the newest rows of the log a peek looks at.
+const peekRows = 1000
+
+// peekSQL reads the newest rows of the log that are not visible in $1, with so many keys of each kind, $3, or one row of
+// it. Fills, repairs and dependants are left out: they are addressed, and are no news.
+const peekSQL = `
+select tx::text, id, kind, keys, false, false, '', '', at, coalesce(headers->>'traceparent', ''), coalesce(headers->>'tracestate', '')
+  from (select n.*, sum(greatest(cardinality(n.keys), 1)) over (partition by n.kind order by n.tx desc, n.id desc) - greatest(cardinality(n.keys), 1) as newer
+          from (select * from outbox.log where tx >= pg_snapshot_xmin($1::pg_snapshot) order by tx desc, id desc limit $2) n
+         where n.backend is null and not pg_visible_in_snapshot(n.tx, $1::pg_snapshot) and coalesce(n.headers->>'all', '') <> 'true') w
+ where w.newer < $3 order by w.tx, w.id`
+
+// Peek reads the newest rows of the log that are not visible in since, and calls state as Page does, with a page that is
+// no part of the delta: it has no next position. It answers the snapshot in which it looked, in which the next peek may
+// begin. keys bounds how many keys of each kind it takes, about; older ones are left to the pages.
+//
+// What a peek reads must lie behind the lane's position: since is the target of the delta under way, or later. Only then
+// does whoever takes the lane over make suspect what a peek had in hand. It makes the same checks as Page.
+func (r *Reader) Peek(ctx context.Context, since Snapshot, keys int, state func(context.Context, *pgx.Conn, *Page) error) (page *Page, now Snapshot, err error) {
+	err = readTx(ctx, r.pool, r.reading, func(conn *pgx.Conn) (lsn string, err error) {
+		var rows []Row
+		if now, lsn, rows, err = r.newest(ctx, conn, since, keys); err != nil {
+			return "", err
+		}
+		page = Collect(Position{At: since}, now, r.t.Range, rows, peekRows+1)
+		page.Next = Position{}
+		if page.Empty() {
+			return "", nil
+		}
+		return lsn, state(ctx, conn, page)
+	})
+	return page, now, err
+}
+
+// newest checks the lane and reads the newest rows, in one round trip. The log is large, or will be, when the plan is
+// made.
+func (r *Reader) newest(ctx context.Context, conn *pgx.Conn, since Snapshot, keys int) (now Snapshot, lsn string, rows []Row, err error) {
+	var b pgx.Batch
+	b.Queue(`set local enable_seqscan = off`)
+	b.Queue(`set local enable_bitmapscan = off`)
+	b.Queue(laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.mark)
+	b.Queue(peekSQL, since.String(), peekRows, keys)
+	b.Queue(`set local enable_seqscan = on`)
+	b.Queue(`set local enable_bitmapscan = on`)
+	answers := conn.SendBatch(ctx, &b)
+	defer func() {
+		if cerr := answers.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("looking at the newest rows of the log: %w", cerr)
+		}
+	}()
+	for range 2 {
+		if _, err := answers.Exec(); err != nil {
+			return now, "", nil, fmt.Errorf("looking at the newest rows of the log: %w", err)
+		}
+	}
+	return r.answer(answers)
+}
