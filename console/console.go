@@ -13,6 +13,7 @@ import (
 	"riverqueue.com/riverui"
 
 	"github.com/outflow-db/outflow/alerts"
+	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/internal/local"
 )
 
@@ -32,7 +33,10 @@ type Config struct {
 	Status  func(context.Context) (any, error) // what /status shows, as JSON
 	Alerts  alerts.Settings                    // bounds of predictions, and where the runbook is
 	Version string                             // of the program
-	Logger  *slog.Logger                       // nil: discarded
+
+	Endpoints func() map[string][]backends.Endpoint // those of the engine's stores, by backend; nil: they are not shown
+
+	Logger *slog.Logger // nil: discarded
 }
 
 // problems lists what is wrong with the addresses and the credentials.

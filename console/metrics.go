@@ -75,6 +75,7 @@ func (k *Console) registry() (*prometheus.Registry, error) {
 		m.records, m.pages, m.rows, m.retries, m.followed, m.requests, build,
 		newState(k.pool, k.c.Logger),
 		poolUse{k.c.Pool},
+		endpointUse{k.c.Endpoints},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		errs = append(errs, r.Register(c))

@@ -88,12 +88,15 @@ func TestRemoveBackend(t *testing.T) {
 	w.want("other 0 0", `select string_agg(backend, ' ') || ' ' || (select count(*) from outbox.parked) || ' ' || (select count(*) from outbox.suspects) from outbox.lanes`)
 }
 
-// A pause keeps its first reason, unless an operator takes over from the engine; a resume ends it.
+// A pause keeps its first reason, unless the engine takes over from a breaker, or an operator from either; a resume ends it.
 func TestPauseAndResume(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "b")
 	for _, c := range []struct{ by, reason, want string }{
+		{"breaker", "gone", "gone/breaker"},
+		{"breaker", "still gone", "gone/breaker"},
 		{"engine", "denied", "denied/engine"},
+		{"breaker", "gone", "denied/engine"},
 		{"engine", "other", "denied/engine"},
 		{"operator", "maintenance", "maintenance/operator"},
 		{"engine", "denied", "maintenance/operator"},

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/vesoft-inc/nebula-go/v3/nebula"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/integration/faults"
 	"github.com/outflow-db/outflow/internal/endpoints"
 	"github.com/outflow-db/outflow/internal/nebulaserver"
 	"github.com/outflow-db/outflow/internal/nebulatest"
@@ -171,6 +173,44 @@ func TestLeave(t *testing.T) {
 	}
 	if err := b.Health(t.Context()); backends.ClassOf(err) != backends.Transient {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Sessions are with the first graphd that is up, and go back to it when a probe finds it up again.
+func TestPreferred(t *testing.T) {
+	t.Parallel()
+	at := nebulatest.Open(t)
+	gate := faults.New(t, at.Addr)
+	b := opened(t, at, dict{"addresses": []any{gate.Addr(), at.Addr}})
+	states := func() string { return string(b.Endpoints()[0].State + " " + b.Endpoints()[1].State) }
+	nodes := func() (list []int) {
+		b.pool.mu.Lock()
+		defer b.pool.mu.Unlock()
+		for _, c := range b.pool.idle {
+			list = append(list, c.node)
+		}
+		return list
+	}
+	if err := b.Health(t.Context()); err != nil || !slices.Equal(nodes(), []int{0}) {
+		t.Fatalf("got %v, sessions are with %v", err, nodes())
+	}
+	gate.Refuse(true)
+	gate.Cut()
+	for range 4 {
+		_ = b.Health(t.Context())
+	}
+	if err := b.Health(t.Context()); err != nil || states() != "down up" || !slices.Equal(nodes(), []int{1}) {
+		t.Errorf("got %v, the graphds are %s, sessions are with %v", err, states(), nodes())
+	}
+	if err := b.Probe(t.Context(), gate.Addr()); err == nil {
+		t.Error("a probe says that it is well")
+	}
+	gate.Refuse(false)
+	if err := b.Probe(t.Context(), gate.Addr()); err != nil {
+		t.Error(err)
+	}
+	if err := b.Health(t.Context()); err != nil || states() != "up up" || !slices.Contains(nodes(), 0) {
+		t.Errorf("got %v, the graphds are %s, sessions are with %v", err, states(), nodes())
 	}
 }
 

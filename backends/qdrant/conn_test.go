@@ -112,6 +112,47 @@ func TestFailover(t *testing.T) {
 	healthy()
 }
 
+// Requests go to the first node that is up, and back to it when a probe finds it up again; a server that refuses is up.
+func TestPreferred(t *testing.T) {
+	t.Parallel()
+	one, two := qdranttest.Server(t, qdrantserver.Options{}), qdranttest.Server(t, qdrantserver.Options{})
+	b := opened(t, map[string]any{"addresses": []any{one.Address(), two.Address()}}, nil)
+	states := func() string { return string(b.Endpoints()[0].State + " " + b.Endpoints()[1].State) }
+	one.Fail(qdrantserver.Fault{Err: qdrantserver.Unavailable()})
+	for range 5 {
+		if err := b.Health(t.Context()); backends.ClassOf(err) != backends.Transient {
+			t.Errorf("got %v", err)
+		}
+	}
+	if got := states(); got != "up up" {
+		t.Errorf("after answers the nodes are %s", got)
+	}
+	one.Heal()
+	one.Stop()
+	for range 4 {
+		_ = b.Health(t.Context())
+	}
+	if got := states(); got != "down up" {
+		t.Fatalf("the nodes are %s", got)
+	}
+	if err := b.Health(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := b.Probe(t.Context(), one.Address()); backends.ClassOf(err) != backends.Transient {
+		t.Errorf("got %v", err)
+	}
+	if err := one.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Probe(t.Context(), one.Address()); err != nil {
+		t.Error(err)
+	}
+	two.Stop()
+	if err := b.Health(t.Context()); err != nil || states() != "up up" {
+		t.Errorf("got %v, the nodes are %s", err, states())
+	}
+}
+
 // A collection whose optimisers failed is told, with the disk if that is why; one that is gone is not.
 func TestHealth(t *testing.T) {
 	t.Parallel()

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/config"
 	"github.com/outflow-db/outflow/console"
 	"github.com/outflow-db/outflow/jobs"
@@ -66,6 +67,12 @@ func (w *watching) open(ctx context.Context, c *config.Config, pool *pgxpool.Poo
 		Running: func() bool { e := w.engine.Load(); return e != nil && e.Running() },
 		Status: func(ctx context.Context) (any, error) {
 			return statusOf(ctx, c, pool)
+		},
+		Endpoints: func() map[string][]backends.Endpoint {
+			if e := w.engine.Load(); e != nil {
+				return e.Endpoints()
+			}
+			return nil
 		},
 	})
 	switch {
