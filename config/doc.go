@@ -42,7 +42,7 @@
 //	    type: postgres                   # a registered type of backend
 //	    settings: {}                     # what the type asks for: addresses, credentials, limits. A backend of type
 //	                                     # postgres that names no url is in the database above
-//	    worker: {patience: 1m}           # lanes, batch_records, batch_bytes, patience and request of this store alone
+//	    worker: {patience: 1m}           # lanes, batch_records, batch_bytes, patience, request and rate of this store alone
 //	projections:
 //	  - kind: file                       # from this kind
 //	    backend: search                  # into this backend
