@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/content"
 )
 
 // Memory is a backend that keeps every promise, in memory: for tests of what uses backends. Its zero value
@@ -21,7 +22,7 @@ type Memory struct {
 	// Store holds the records. Nil: one of its own.
 	Store *MemoryStore
 	// Before, if not nil, is called at the beginning of every method that does I/O: "prepare", "plan", "write",
-	// "scan", "lookup", "health". Its error is the method's, and nothing is done.
+	// "scan", "lookup", "compare", "count", "health". Its error is the method's, and nothing is done.
 	Before func(ctx context.Context, op string, target backends.Target, records []backends.Record) error
 	// After, if not nil, is called when a write has been applied. Its error is the write's.
 	After func(ctx context.Context, target backends.Target, records []backends.Record) error
@@ -141,11 +142,7 @@ func (m *Memory) one(held map[string]stored, r backends.Record) backends.Result 
 		delete(held, r.Key)
 		return backends.Result{}
 	}
-	now := stored{Entry: backends.Entry{Key: r.Key, Version: r.Version, Digest: r.Digest}, deleted: r.Deleted}
-	if m.Promises.Recomputed {
-		now.doc, now.raw = r.Doc, r.Raw
-	}
-	held[r.Key] = now
+	held[r.Key] = stored{Entry: backends.Entry{Key: r.Key, Version: r.Version, Digest: r.Digest}, deleted: r.Deleted, doc: r.Doc, raw: r.Raw}
 	return backends.Result{}
 }
 
@@ -204,6 +201,53 @@ func (m *Memory) Lookup(ctx context.Context, t backends.Target, keys []string) (
 		}
 	}
 	return entries, nil
+}
+
+// Compare compares the documents that are held.
+func (m *Memory) Compare(ctx context.Context, t backends.Target, records []backends.Record) ([]backends.Mismatch, error) {
+	s, err := m.begin(ctx, "compare", t, records)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held, err := m.target(s, "compare", t)
+	if err != nil {
+		return nil, err
+	}
+	var found []backends.Mismatch
+	for _, r := range records {
+		have, there := held[r.Key]
+		if !there || have.deleted {
+			continue
+		}
+		columns, err := content.Differ(r.Doc, have.doc)
+		if err != nil {
+			return nil, m.fail("compare", t, backends.Unknown, err)
+		}
+		if len(columns) > 0 {
+			found = append(found, backends.Mismatch{Key: r.Key, Columns: columns})
+		}
+	}
+	return found, nil
+}
+
+// Count counts the live records.
+func (m *Memory) Count(ctx context.Context, t backends.Target) (int64, error) {
+	s, err := m.begin(ctx, "count", t, nil)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held, err := m.target(s, "count", t)
+	n := int64(0)
+	for _, r := range held {
+		if !r.deleted {
+			n++
+		}
+	}
+	return n, err
 }
 
 // Health is nil until Close.

@@ -9,7 +9,6 @@ import (
 	"github.com/vesoft-inc/nebula-go/v3/nebula"
 
 	"github.com/outflow-db/outflow/backends"
-	"github.com/outflow-db/outflow/backends/nebula/ngql"
 )
 
 const (
@@ -75,14 +74,13 @@ func (s *scan) read(ctx context.Context) error {
 			return err
 		}
 		from = last + 1 // below zero after the last one
-		s.width = wider(s.width, n)
+		s.width = wider(s.width, n, scanPage*3/4)
 	}
 	return nil
 }
 
-// wider is the width of the next range, after one that had n rows.
-func wider(width int64, n int) int64 {
-	const aim = scanPage * 3 / 4
+// wider is the width of the next range, which is to have about so many rows, after one that had n.
+func wider(width int64, n, aim int) int64 {
 	factor := float64(aim) / float64(max(n, 1))
 	next := float64(width) * min(max(factor, 0.25), 8)
 	if next >= math.MaxInt64 {
@@ -186,7 +184,7 @@ func (b *backend) Lookup(ctx context.Context, t backends.Target, keys []string) 
 
 // fetch asks for rows of one type.
 func (b *backend) fetch(ctx context.Context, m *model, typ int, places []place) ([]backends.Entry, error) {
-	stmt, err := m.fetch(m.types[typ], places)
+	stmt, err := m.fetchProps(m.types[typ], entryProps, places)
 	if err != nil {
 		return nil, err
 	}
@@ -201,29 +199,4 @@ func (b *backend) fetch(ctx context.Context, m *model, typ int, places []place) 
 		}
 	}
 	return entries, nil
-}
-
-func (m *model) fetch(typ string, places []place) ([]byte, error) {
-	if m.key.edge {
-		s, err := ngql.NewFetchEdge(typ, entryProps)
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range places {
-			if err := s.Add(p.src, p.dst, p.rank); err != nil {
-				return nil, err
-			}
-		}
-		return s.Bytes(), nil
-	}
-	s, err := ngql.NewFetchVertex(typ, entryProps)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range places {
-		if err := s.Add(p.src); err != nil {
-			return nil, err
-		}
-	}
-	return s.Bytes(), nil
 }

@@ -18,16 +18,18 @@ const vectorsField = reserved + "vectors"
 func vectorsDigest(raw [][]byte) string { return backends.ContentDigest(nil, raw).String() }
 
 // sendPayloads writes the payload alone of those changes whose vectors the store has already, and answers those
-// that have to be sent whole. What the store has may change at any moment: each operation names the digest of the
+// that have to be sent whole. A record that comes again although the store has that content, as a repair makes it, is
+// among these: what is stored may not be what its digests say. What the store has may change at any moment: each operation names the digest of the
 // vectors that it relies on, beside the guard, and what is there afterwards says whether it was applied.
 func (b *backend) sendPayloads(ctx context.Context, m *model, part []change, results []backends.Result) (whole []change, err error) {
-	stored, err := b.stored(ctx, m, part, vectorsField)
+	stored, err := b.stored(ctx, m, part, vectorsField, digestField)
 	if err != nil {
 		return nil, err
 	}
 	var same []change
 	for _, c := range part {
-		if c.point != nil && stored[text(c.id)][vectorsField].GetStringValue() == c.vectors {
+		have := stored[text(c.id)]
+		if c.point != nil && have[vectorsField].GetStringValue() == c.vectors && have[digestField].GetStringValue() != c.digest {
 			same = append(same, c)
 		} else {
 			whole = append(whole, c)

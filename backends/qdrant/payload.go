@@ -3,11 +3,12 @@ package qdrant
 import (
 	"errors"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	pb "github.com/qdrant/go-client/qdrant"
 	"github.com/tidwall/gjson"
+
+	"github.com/outflow-db/outflow/internal/content"
 )
 
 // Fields of the payload that are ours. No column has a name that begins so.
@@ -85,36 +86,8 @@ func numberOf(text string) *pb.Value {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return pb.NewValueInt(n)
 	}
-	if f, err := strconv.ParseFloat(text, 64); err == nil && sameNumber(text, strconv.FormatFloat(f, 'e', -1, 64)) {
+	if f, err := strconv.ParseFloat(text, 64); err == nil && content.SameNumber(text, strconv.FormatFloat(f, 'e', -1, 64)) {
 		return pb.NewValueDouble(f)
 	}
 	return pb.NewValueString(text)
-}
-
-// sameNumber compares two decimal numbers, whatever their notation.
-func sameNumber(a, b string) bool {
-	x, xe := decimal(a)
-	y, ye := decimal(b)
-	return x == y && (xe == ye || x == "" || x == "-")
-}
-
-// decimal is a number as its digits, without zeros around them, and the power of ten that they begin at.
-func decimal(s string) (digits string, exponent int) {
-	sign := ""
-	if rest, negative := strings.CutPrefix(s, "-"); negative {
-		sign, s = "-", rest
-	}
-	if i := strings.IndexAny(s, "eE"); i >= 0 {
-		n, err := strconv.Atoi(s[i+1:])
-		if err != nil { // no double has such an exponent
-			return s, 0
-		}
-		exponent, s = n, s[:i]
-	}
-	whole, fraction, _ := strings.Cut(s, ".")
-	exponent += len(whole)
-	digits = whole + fraction
-	trimmed := strings.TrimLeft(digits, "0")
-	exponent -= len(digits) - len(trimmed)
-	return sign + strings.TrimRight(trimmed, "0"), exponent
 }

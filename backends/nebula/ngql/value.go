@@ -77,6 +77,31 @@ func Duration(months int32, d time.Duration) Value {
 // Geography is for GEOGRAPHY, given as well-known text.
 func Geography(wkt string) Value { return Value{kind: geography, str: wkt} }
 
+// Any is the value as Go has it: nil, a bool, an int64, a float64, a string, which a geography is too, a time.Time in UTC
+// for DATE and DATETIME, or the time.Duration since midnight for TIME. A DURATION is its expression.
+func (v Value) Any() any {
+	switch v.kind {
+	case boolean:
+		return v.num != 0
+	case integer:
+		return v.num
+	case float:
+		return math.Float64frombits(uint64(v.num)) //nolint:gosec // the bits as they were
+	case text, geography:
+		return v.str
+	case date:
+		return time.Unix(v.num, 0).UTC()
+	case clock:
+		return time.Duration(v.num) * time.Microsecond
+	case moment:
+		return time.UnixMicro(v.num).UTC()
+	case duration:
+		return string(v.append(nil))
+	case null:
+	}
+	return nil
+}
+
 // append appends the value as an expression that has it.
 func (v Value) append(b []byte) []byte {
 	switch v.kind {
