@@ -60,6 +60,7 @@ type Limits struct {
 	Patience     time.Duration // as Settings.Patience
 	Request      time.Duration // as Settings.Request
 	Rate         int           // records a second that all lanes of a process write together at most; zero: any number
+	Verify       Schedule      // when the backend is verified without being asked to; zero: never
 }
 
 // within is the settings with the limits instead of theirs.
@@ -186,6 +187,9 @@ func (c Config) backendProblems() []error {
 			errs = append(errs, fmt.Errorf("backend %q: a name has small letters and digits, single - or _ between them, and is up to 63 long", b.Name))
 		case b.Name == maintenance:
 			errs = append(errs, fmt.Errorf("backend %s: the name is taken by a queue of the engine's own", b.Name))
+		}
+		for _, err := range c.Limits[b.Name].Verify.problems() {
+			errs = append(errs, fmt.Errorf("backend %s: %w", b.Name, err))
 		}
 		for _, err := range c.settings(b.Name).problems() {
 			if !slices.ContainsFunc(c.Settings.problems(), func(e error) bool { return e.Error() == err.Error() }) {

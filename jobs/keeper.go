@@ -105,10 +105,10 @@ func (k *keeper) due(lanes []outbox.LaneState, runs func(string) bool, now time.
 }
 
 // chores is what is done now and then: it looks whether the database has a new history, moves the positions of idle
-// lanes, shows on River's queues which backends are paused, notes processes that have ended, and calls for rebuilds that
-// nobody sees to.
+// lanes, shows on River's queues which backends are paused, notes processes that have ended, calls for rebuilds that
+// nobody sees to, and for verifies that are due.
 func (k *keeper) chores(ctx context.Context) error {
-	return errors.Join(k.e.settle(ctx), outbox.AdvanceIdle(ctx, k.e.c.Pool), k.e.showPaused(ctx), k.e.bury(ctx), k.e.tend(ctx))
+	return errors.Join(k.e.settle(ctx), outbox.AdvanceIdle(ctx, k.e.c.Pool), k.e.showPaused(ctx), k.e.bury(ctx), k.e.tend(ctx), k.e.schedule(ctx))
 }
 
 // turnOver gives backends whose projections or generations have changed to those that do their work from now on.

@@ -2,9 +2,13 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/outflow-db/outflow/outbox"
 )
@@ -18,7 +22,7 @@ func (v *comparison) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		open, err := v.count(ctx, `select count(*) from verify_differ where open`)
+		open, err := v.number(ctx, `select count(*) from verify_differ where open`)
 		if err != nil || open == 0 {
 			return err
 		}
@@ -54,7 +58,7 @@ func (v *comparison) await(ctx context.Context, at outbox.Snapshot, end time.Tim
 
 // worked says whether some process works the backend, or will: there is no use in waiting for one that nobody does.
 func (v *comparison) worked(ctx context.Context) (bool, error) {
-	n, err := v.count(ctx, `
+	n, err := v.number(ctx, `
 select count(*) from outbox.backends b where b.name = $1 and b.paused is null
    and (exists (select from outbox.lanes l where l.backend = b.name and l.owner is not null and l.expires > clock_timestamp())
         or exists (select from river.river_job j where j.queue = b.name and j.kind = 'project' and j.state in ('available', 'running', 'retryable', 'scheduled')
@@ -82,39 +86,50 @@ func (v *comparison) chunk(ctx context.Context, keys []string, since outbox.Snap
 	if err != nil {
 		return err
 	}
-	held := map[string]string{}
-	entries, err := v.s.backend.Lookup(ctx, v.p.target, keys)
+	held, err := v.digests(ctx, keys)
 	if err != nil {
 		return err
-	}
-	for _, e := range entries {
-		held[e.Key] = e.Digest.String()
 	}
 	moving, err := outbox.InFlight(ctx, v.c.Pool, v.s.name, v.kinds, keys, since)
 	if err != nil {
 		return err
 	}
 	slices.Sort(moving)
-	var equal, sure, whats []string
+	var equal, sure, whats, lists []string
 	for _, k := range keys {
-		t, inTruth := truth[k]
+		t, inTruth := truth.digests[k]
 		h, inStore := held[k]
+		columns, otherwise := truth.differ[k]
 		_, still := slices.BinarySearch(moving, k)
 		switch {
-		case inTruth == inStore && t == h:
+		case inTruth == inStore && t == h && !otherwise:
 			equal = append(equal, k)
 		case !still:
-			sure, whats = append(sure, k), append(whats, what(inTruth, inStore))
+			sure, whats, lists = append(sure, k), append(whats, what(inTruth, inStore)), append(lists, columnList(columns))
 		}
 	}
 	_, err = v.conn.Exec(ctx, `
 with e as (delete from verify_differ where key = any($1::text[]))
-update verify_differ d set open = false, what = u.what from unnest($2::text[], $3::text[]) u (key, what) where d.key = u.key`,
-		equal, sure, whats)
+update verify_differ d set open = false, what = u.what, columns = u.columns::jsonb
+  from unnest($2::text[], $3::text[], $4::text[]) u (key, what, columns) where d.key = u.key`,
+		equal, sure, whats, lists)
 	if err != nil {
 		return fmt.Errorf("keeping differences: %w", err)
 	}
 	return nil
+}
+
+// digests are those that the store tells of keys.
+func (v *comparison) digests(ctx context.Context, keys []string) (map[string]string, error) {
+	entries, err := v.s.backend.Lookup(ctx, v.p.target, keys)
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[string]string, len(entries))
+	for _, e := range entries {
+		held[e.Key] = e.Digest.String()
+	}
+	return held, nil
 }
 
 func what(inTruth, inStore bool) string {
@@ -128,36 +143,78 @@ func what(inTruth, inStore bool) string {
 	}
 }
 
-// conclude counts the differences, names some, and repairs them if asked to.
+// conclude adds the differences to what was found, names some, and repairs them if asked to.
 func (v *comparison) conclude(ctx context.Context) error {
 	if _, err := v.conn.Exec(ctx, `
 update verify_differ d set what = 'parked' from outbox.parked p
  where not d.open and p.backend = $1 and p.kind = $2 and p.target = $3 and p.key = d.key`, v.s.name, v.p.Kind, v.p.target.Name); err != nil {
 		return fmt.Errorf("comparing with what is parked: %w", err)
 	}
-	f := &v.found
+	var missing, extra, different, parked, open int64
 	err := v.conn.QueryRow(ctx, `
 select count(*) filter (where not open and what = 'missing'), count(*) filter (where not open and what = 'extra'),
        count(*) filter (where not open and what = 'different'), count(*) filter (where not open and what = 'parked'), count(*) filter (where open)
-  from verify_differ`).Scan(&f.Missing, &f.Extra, &f.Different, &f.Parked, &f.InFlight)
+  from verify_differ`).Scan(&missing, &extra, &different, &parked, &open)
 	if err != nil {
 		return fmt.Errorf("counting differences: %w", err)
 	}
-	keys, err := v.column(ctx, `select key from verify_differ where not open order by key limit $1`, v.o.Limit)
-	if err != nil {
-		return err
-	}
-	whats, err := v.column(ctx, `select what from verify_differ where not open order by key limit $1`, v.o.Limit)
-	if err != nil {
-		return err
-	}
-	for i, k := range keys {
-		f.Examples = append(f.Examples, Difference{k, whats[i]})
-	}
-	if !v.o.Repair {
+	f := &v.found
+	f.Missing, f.Extra, f.Different, f.Parked, f.InFlight = f.Missing+missing, f.Extra+extra, f.Different+different, f.Parked+parked, f.InFlight+open
+	if missing+extra+different+parked == 0 {
 		return nil
 	}
+	if err := errors.Join(v.columns(ctx), v.examples(ctx)); err != nil || !v.o.Repair {
+		return err
+	}
 	return v.repair(ctx)
+}
+
+// columns adds in how many records each column differs.
+func (v *comparison) columns(ctx context.Context) error {
+	rows, err := v.conn.Query(ctx, `
+select c, count(*) from verify_differ d cross join jsonb_array_elements_text(d.columns) c where not d.open group by c`)
+	if err != nil {
+		return fmt.Errorf("counting columns: %w", err)
+	}
+	var name string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&name, &n}, func() error {
+		if v.found.Columns == nil {
+			v.found.Columns = map[string]int64{}
+		}
+		v.found.Columns[name] += n
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("counting columns: %w", err)
+	}
+	return nil
+}
+
+// examples names some of what differs, up to the limit.
+func (v *comparison) examples(ctx context.Context) error {
+	rows, err := v.conn.Query(ctx, `
+select key, what, coalesce(columns, '[]')::text from verify_differ where not open order by key limit $1`, v.o.Limit-len(v.found.Examples))
+	if err != nil {
+		return fmt.Errorf("naming differences: %w", err)
+	}
+	var d Difference
+	var list string
+	_, err = pgx.ForEachRow(rows, []any{&d.Key, &d.What, &list}, func() error {
+		d.Columns = nil
+		if err := json.Unmarshal([]byte(list), &d.Columns); err != nil {
+			return err
+		}
+		if len(d.Columns) == 0 {
+			d.Columns = nil
+		}
+		v.found.Examples = append(v.found.Examples, d)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("naming differences: %w", err)
+	}
+	return nil
 }
 
 // repair puts every key that differs for certain into the log again, for this backend.
@@ -175,7 +232,7 @@ func (v *comparison) repair(ctx context.Context) error {
 	}
 }
 
-func (v *comparison) count(ctx context.Context, sql string, args ...any) (int64, error) {
+func (v *comparison) number(ctx context.Context, sql string, args ...any) (int64, error) {
 	var n int64
 	if err := v.conn.QueryRow(ctx, sql, args...).Scan(&n); err != nil {
 		return 0, fmt.Errorf("counting: %w", err)

@@ -23,11 +23,13 @@ import (
 // plan is one projection, ready to run.
 type plan struct {
 	Projection
-	target  backends.Target
-	layout  backends.Layout
-	sql     string
-	formats pgx.QueryResultFormats
-	beside  bool // its generation is being filled, and the one that readers see is written as well
+	target   backends.Target
+	layout   backends.Layout
+	sql      string
+	formats  pgx.QueryResultFormats
+	counting string // counts the records of keys
+	listing  string // tells the keys that have records
+	beside   bool   // its generation is being filled, and the one that readers see is written as well
 }
 
 // store is one backend with its projections.
@@ -78,6 +80,9 @@ func openStore(ctx context.Context, c Config, cfg backends.Config) (*store, erro
 	}
 	def(&features.Concurrency, 2)
 	s, err := describeStore(ctx, c, cfg, shell{b, cfg.Name, set.Request, cfg.Logger}, features, of(cfg.Name, c.Projections))
+	if err == nil && s.limits.Verify.Deep && !s.comparable() {
+		err = fmt.Errorf("backend %s: its scheduled verify: %w", cfg.Name, errNoContent)
+	}
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
@@ -117,6 +122,9 @@ func (s *store) paid(ctx context.Context, n int) error {
 	}
 	return nil
 }
+
+// comparable says whether what the store really holds can be compared.
+func (s *store) comparable() bool { return s.features.Recomputed || s.comparer() != nil }
 
 // describeStore is an open backend with its projections and the generations of their targets.
 func describeStore(ctx context.Context, c Config, cfg backends.Config, b backends.Backend, features backends.Features, projections []Projection) (*store, error) {
@@ -158,7 +166,7 @@ func (s *store) add(ctx context.Context, c Config, p Projection, n int, g genera
 	}
 	s.plans[p.Kind] = append(s.plans[p.Kind], &plan{
 		Projection: p, target: target, layout: layout,
-		sql: projection.SQL(p.Query, layout), formats: projection.Formats(layout), beside: g.beside,
+		sql: projection.SQL(p.Query, layout), formats: projection.Formats(layout), counting: projection.Count(p.Query), listing: projection.Keys(p.Query), beside: g.beside,
 	})
 	s.sources = append(s.sources, sources...)
 	slices.Sort(s.sources)

@@ -2,14 +2,15 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outflow-db/outflow/backends"
 	"github.com/outflow-db/outflow/outbox"
@@ -19,10 +20,13 @@ import (
 type VerifyOptions struct {
 	Backends []string      // only these; empty: all
 	Kinds    []string      // only these; empty: all
+	Deep     bool          // compare what the store really holds, and not only the digest that it keeps beside; see backends.Comparer
+	Count    bool          // count only, and compare nothing
 	Repair   bool          // put differing keys into the log again, for the backend
 	Limit    int           // how many differences of a target are named; default 20
 	Settle   time.Duration // how long to wait for changes in flight; default 30s
 
+	Counted  func(TargetReport)      // is told the counts of a target, which come first, before it is compared; may be nil
 	Progress func(done, total int64) // is told how many records of a target have been compared; may be nil
 }
 
@@ -31,29 +35,35 @@ type Report struct {
 	Targets []TargetReport `json:"targets"`
 }
 
-// TargetReport is what a verify found in one target. The counts below Records are disjoint.
+// TargetReport is what a verify found in one target. The counts from Missing to InFlight are disjoint.
 type TargetReport struct {
-	Backend   string       `json:"backend"`
-	Kind      string       `json:"kind"`
-	Target    string       `json:"target"`
-	Records   int64        `json:"records"`   // in PostgreSQL
-	Missing   int64        `json:"missing"`   // not in the store
-	Extra     int64        `json:"extra"`     // in the store, and not in PostgreSQL
-	Different int64        `json:"different"` // with another content
-	Parked    int64        `json:"parked"`    // differ, and are known to be refused by the store
-	InFlight  int64        `json:"in_flight"` // changed while they were compared: nothing can be said
-	Repaired  int64        `json:"repaired"`  // put into the log again
-	Examples  []Difference `json:"examples,omitempty"`
+	Backend   string           `json:"backend"`
+	Kind      string           `json:"kind"`
+	Target    string           `json:"target"`
+	Counts    *Counts          `json:"counts,omitempty"`  // of both sides, before anything was compared; nil: the store cannot count
+	Records   int64            `json:"records"`           // in PostgreSQL
+	Deep      int64            `json:"deep,omitempty"`    // of them, whose content in the store was compared
+	Missing   int64            `json:"missing"`           // not in the store
+	Extra     int64            `json:"extra"`             // in the store, and not in PostgreSQL
+	Different int64            `json:"different"`         // with another content
+	Parked    int64            `json:"parked"`            // differ, and are known to be refused by the store
+	InFlight  int64            `json:"in_flight"`         // changed while they were compared: nothing can be said
+	Repaired  int64            `json:"repaired"`          // put into the log again
+	Columns   map[string]int64 `json:"columns,omitempty"` // of a deep verify: in how many records each column differs
+	Examples  []Difference     `json:"examples,omitempty"`
 }
 
 // Difference is one record that differs.
 type Difference struct {
-	Key  string `json:"key"`
-	What string `json:"what"` // missing, extra, different or parked
+	Key     string   `json:"key"`
+	What    string   `json:"what"`              // missing, extra, different or parked
+	Columns []string `json:"columns,omitempty"` // of a deep verify: that differ
 }
 
 // OK says whether the target holds exactly what PostgreSQL holds, as far as it could be told.
-func (t TargetReport) OK() bool { return t.Missing+t.Extra+t.Different+t.Parked == 0 }
+func (t TargetReport) OK() bool {
+	return t.Missing+t.Extra+t.Different+t.Parked == 0 && (t.Counts == nil || !t.Counts.Differ)
+}
 
 // OK says whether every target is.
 func (r *Report) OK() bool {
@@ -113,7 +123,11 @@ func verifyStore(ctx context.Context, c Config, s *store, o VerifyOptions, repor
 		if len(o.Kinds) > 0 && !slices.Contains(o.Kinds, p.Kind) {
 			continue
 		}
+		began := time.Now()
 		t, err := verifyTarget(ctx, c, s, p, o)
+		if err == nil && !o.Count {
+			c.remember(ctx, Result{TargetReport: t, Took: time.Since(began), Deep: o.Deep, Repair: o.Repair, By: byCommand})
+		}
 		if err != nil {
 			return fmt.Errorf("verifying kind %s in target %s of backend %s: %w", p.Kind, p.target.Name, s.name, err)
 		}
@@ -147,33 +161,60 @@ type comparison struct {
 	kinds []string // the plan's kind, and those whose changes lead to it
 	list  string
 	conn  *pgx.Conn // has the temporary tables
+	deep  backends.Comparer
 	found TargetReport
 }
 
 func verifyTarget(ctx context.Context, c Config, s *store, p *plan, o VerifyOptions) (TargetReport, error) {
-	def(&o.Limit, 20)
-	def(&o.Settle, 30*time.Second)
-	kinds, err := loadKinds(ctx, c.Pool)
+	v, done, err := compare(ctx, c, s, p, o)
 	if err != nil {
 		return TargetReport{}, err
 	}
-	if kinds[p.Kind].list == "" {
-		return TargetReport{}, fmt.Errorf("kind %s is not declared in this database", p.Kind)
+	if o.Count {
+		err = v.counts(ctx)
+	} else {
+		err = v.run(ctx)
 	}
-	conn, err := c.Pool.Acquire(ctx)
-	if err != nil {
-		return TargetReport{}, fmt.Errorf("connecting: %w", err)
-	}
-	defer conn.Release()
-	v := &comparison{
-		c: c, s: s, p: p, o: o, kinds: causes(kinds, p.Kind), list: kinds[p.Kind].list, conn: conn.Conn(),
-		found: TargetReport{Backend: s.name, Kind: p.Kind, Target: p.target.Name},
-	}
-	err = v.run(ctx)
-	if derr := v.drop(ctx, conn); err == nil {
+	if derr := done(ctx); err == nil {
 		err = derr
 	}
 	return v.found, err
+}
+
+// errNoContent says that a deep verify cannot be.
+var errNoContent = errors.New("its type cannot read back what it holds: verify it without deep")
+
+// compare begins a comparison, with a connection of its own. The caller ends it.
+func compare(ctx context.Context, c Config, s *store, p *plan, o VerifyOptions) (v *comparison, done func(context.Context) error, err error) {
+	def(&o.Limit, 20)
+	def(&o.Settle, 30*time.Second)
+	v = &comparison{c: c, s: s, p: p, o: o, found: TargetReport{Backend: s.name, Kind: p.Kind, Target: p.target.Name}}
+	if o.Deep {
+		if v.deep = s.comparer(); !s.comparable() {
+			return nil, nil, errNoContent
+		}
+	}
+	kinds, err := loadKinds(ctx, c.Pool)
+	if err != nil {
+		return nil, nil, err
+	}
+	if v.list = kinds[p.Kind].list; v.list == "" {
+		return nil, nil, fmt.Errorf("kind %s is not declared in this database", p.Kind)
+	}
+	v.kinds = causes(kinds, p.Kind)
+	conn, err := c.Pool.Acquire(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connecting: %w", err)
+	}
+	v.conn = conn.Conn()
+	done = func(ctx context.Context) error {
+		defer conn.Release()
+		return v.drop(ctx)
+	}
+	if _, err := v.conn.Exec(ctx, tempTables, pgx.QueryExecModeSimpleProtocol); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("making temporary tables: %w", err), done(ctx))
+	}
+	return v, done, nil
 }
 
 // causes lists the kind and every kind of which it is a dependant, directly or not.
@@ -194,12 +235,12 @@ drop table if exists pg_temp.verify_keys, pg_temp.verify_truth, pg_temp.verify_s
 create temp table verify_keys (n bigint generated always as identity primary key, key text collate "C");
 create temp table verify_truth (key text collate "C", digest text);
 create temp table verify_store (key text collate "C", digest text);
-create temp table verify_differ (key text collate "C" primary key, what text, open boolean not null default true)`
+create temp table verify_differ (key text collate "C" primary key, what text, columns jsonb, open boolean not null default true)`
 
-// run compares: first everything at once, then what differs, one by one, until it has settled.
+// run counts both sides and compares them: first everything at once, then what differs, one by one, until it has settled.
 func (v *comparison) run(ctx context.Context) error {
-	if _, err := v.conn.Exec(ctx, tempTables, pgx.QueryExecModeSimpleProtocol); err != nil {
-		return fmt.Errorf("making temporary tables: %w", err)
+	if err := v.signal(ctx); err != nil {
+		return err
 	}
 	if err := v.readStore(ctx); err != nil {
 		return err
@@ -232,16 +273,13 @@ func (v *comparison) readStore(ctx context.Context) error {
 
 // readTruth copies keys and digests of what the projection makes of PostgreSQL's rows.
 func (v *comparison) readTruth(ctx context.Context) error {
-	if err := v.hold(ctx); err != nil {
+	total, err := v.hold(ctx, "", noLimit)
+	if err != nil {
 		return err
-	}
-	var total int64
-	if err := v.conn.QueryRow(ctx, `select count(*) from verify_keys`).Scan(&total); err != nil {
-		return fmt.Errorf("counting keys: %w", err)
 	}
 	const step = 2000
 	for from := int64(0); from < total; from += step {
-		keys, err := v.column(ctx, `select key from verify_keys where n > $1 and n <= $1 + $2`, from, step)
+		keys, err := v.held(ctx, from, step)
 		if err != nil {
 			return err
 		}
@@ -249,9 +287,12 @@ func (v *comparison) readTruth(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v.found.Records += int64(len(truth))
-		if _, err := v.conn.CopyFrom(ctx, pgx.Identifier{"pg_temp", "verify_truth"}, []string{"key", "digest"}, copyEntries(truth)); err != nil {
+		v.count(truth)
+		if _, err := v.conn.CopyFrom(ctx, pgx.Identifier{"pg_temp", "verify_truth"}, []string{"key", "digest"}, copyEntries(truth.digests)); err != nil {
 			return fmt.Errorf("keeping digests: %w", err)
+		}
+		if err := v.suspect(ctx, truth.differ, "different"); err != nil {
+			return err
 		}
 		if v.o.Progress != nil {
 			v.o.Progress(min(from+step, total), total)
@@ -260,11 +301,56 @@ func (v *comparison) readTruth(ctx context.Context) error {
 	return nil
 }
 
-// hold lists all keys of the kind into a temporary table, while the tables that have them are held: a rewriting DDL
-// between snapshot and read would make them look empty. Row security is an error, as it is for pages: rows that the
-// role does not see would be taken for rows that are not there.
-func (v *comparison) hold(ctx context.Context) error {
-	return pgx.BeginFunc(ctx, v.conn, func(tx pgx.Tx) error {
+// count notes records that were compared.
+func (v *comparison) count(truth truth) {
+	v.found.Records += int64(len(truth.digests))
+	switch {
+	case !v.o.Deep:
+	case v.deep != nil:
+		v.found.Deep += int64(truth.deep)
+	default: // the digests that the store tells are of what it holds
+		v.found.Deep += int64(len(truth.digests))
+	}
+}
+
+// suspect keeps keys that seem to differ, with the columns that do.
+func (v *comparison) suspect(ctx context.Context, differ map[string][]string, what string) error {
+	if len(differ) == 0 {
+		return nil
+	}
+	keys, columns := make([]string, 0, len(differ)), make([]string, 0, len(differ))
+	for key, names := range differ {
+		keys, columns = append(keys, key), append(columns, columnList(names))
+	}
+	_, err := v.conn.Exec(ctx, `
+insert into verify_differ (key, what, columns) select u.key, $3, u.columns::jsonb from unnest($1::text[], $2::text[]) u (key, columns)
+on conflict (key) do nothing`, keys, columns, what)
+	if err != nil {
+		return fmt.Errorf("keeping differences: %w", err)
+	}
+	return nil
+}
+
+// columnList is a list of columns as JSON.
+func columnList(names []string) string {
+	list, err := json.Marshal(append([]string{}, names...))
+	if err != nil {
+		return "[]" // texts cannot fail
+	}
+	return string(list)
+}
+
+// noLimit is as many keys as there are.
+const noLimit = math.MaxInt64
+
+// hold lists the keys of the kind after one, so many at most, into a temporary table, in order, while the tables that have them are held: a
+// rewriting DDL between snapshot and read would make them look empty. It answers how many there are. Row security is an
+// error, as it is for pages: rows that the role does not see would be taken for rows that are not there.
+func (v *comparison) hold(ctx context.Context, after string, most int64) (total int64, err error) {
+	err = pgx.BeginFunc(ctx, v.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `truncate pg_temp.verify_keys restart identity`); err != nil {
+			return fmt.Errorf("emptying a temporary table: %w", err)
+		}
 		if _, err := tx.Exec(ctx, `set local row_security = off`); err != nil {
 			return fmt.Errorf("asking for all rows: %w", err)
 		}
@@ -273,58 +359,99 @@ func (v *comparison) hold(ctx context.Context) error {
 				return fmt.Errorf("holding %s: %w", source, err)
 			}
 		}
-		if _, err := tx.Exec(ctx, `insert into verify_keys (key) select k.key::text from (`+v.list+"\n) k where k.key is not null"); err != nil {
+		tag, err := tx.Exec(ctx, `
+insert into verify_keys (key) select k.key::text from (`+v.list+"\n) k where k.key is not null and k.key::text collate \"C\" > $1 order by k.key::text collate \"C\" limit $2", after, most)
+		if err != nil {
 			return fmt.Errorf("listing keys of kind %s: %w", v.p.Kind, err)
 		}
+		total = tag.RowsAffected()
 		return nil
 	})
+	return total, err
 }
+
+// held are some of the keys that were listed, from a place in their order.
+func (v *comparison) held(ctx context.Context, from, most int64) ([]string, error) {
+	return v.column(ctx, `select key from verify_keys where n > $1 and n <= $1 + $2 order by n`, from, most)
+}
+
+// truth is what PostgreSQL has of some keys.
+type truth struct {
+	digests map[string]string   // of the records that are there
+	differ  map[string][]string // of a deep verify: columns of records that the store holds otherwise
+	deep    int                 // how many were compared so
+}
+
+// refusedDigest is that of a record that PostgreSQL cannot make: no record has it.
+const refusedDigest = "refused"
 
 // truth is what the projection makes of keys now. A key whose record PostgreSQL cannot make is found by halving; it
 // is there if the kind has it, with a digest that no record has.
-func (v *comparison) truth(ctx context.Context, keys []string) (map[string]string, error) {
-	truth, err := v.project(ctx, keys)
+func (v *comparison) truth(ctx context.Context, keys []string) (truth, error) {
+	all, err := v.project(ctx, keys)
 	if !refused(err) {
-		return truth, err
+		return all, err
 	}
 	if len(keys) == 1 {
-		listed, err := v.count(ctx, `select count(*) from (`+v.list+"\n) k where k.key::text = $1", keys[0])
-		if err != nil || listed == 0 {
-			return nil, err
+		listed, err := v.number(ctx, `select count(*) from (`+v.list+"\n) k where k.key::text = $1", keys[0])
+		if err == nil && listed > 0 {
+			all.digests = map[string]string{keys[0]: refusedDigest}
 		}
-		return map[string]string{keys[0]: "refused"}, nil
+		return all, err
 	}
-	truth, err = v.truth(ctx, keys[:len(keys)/2])
+	all, err = v.truth(ctx, keys[:len(keys)/2])
 	if err != nil {
-		return nil, err
+		return truth{}, err
 	}
 	rest, err := v.truth(ctx, keys[len(keys)/2:])
 	if err != nil {
-		return nil, err
+		return truth{}, err
 	}
-	if truth == nil {
-		return rest, nil
-	}
-	maps.Copy(truth, rest)
-	return truth, nil
+	maps.Copy(all.digests, rest.digests)
+	maps.Copy(all.differ, rest.differ)
+	all.deep += rest.deep
+	return all, nil
 }
 
-// project asks the projection for the digests of keys.
-func (v *comparison) project(ctx context.Context, keys []string) (map[string]string, error) {
-	truth := make(map[string]string, len(keys))
-	err := outbox.ReadTx(ctx, v.c.Pool, v.s.sources, func(conn *pgx.Conn) error {
-		collect := collector{bound: v.c.Settings.PortionBytes, sizes: map[*plan]int{}}
-		for list := []ask{{v.p, keys}}; len(list) > 0; {
-			var part portion
-			var err error
-			if list, err = collect.read(ctx, conn, list, &part); err != nil {
+// project asks the projection for the digests of keys, and the store for what it holds of them otherwise. Records are
+// in memory a portion at a time.
+func (v *comparison) project(ctx context.Context, keys []string) (truth, error) {
+	all := truth{digests: make(map[string]string, len(keys)), differ: map[string][]string{}}
+	collect := collector{bound: v.c.Settings.PortionBytes, sizes: map[*plan]int{}}
+	for list := []ask{{v.p, keys}}; len(list) > 0; {
+		var part portion
+		err := outbox.ReadTx(ctx, v.c.Pool, v.s.sources, func(conn *pgx.Conn) (err error) {
+			part = portion{}
+			list, err = collect.read(ctx, conn, list, &part)
+			return err
+		})
+		if err == nil && v.deep != nil {
+			err = v.contents(ctx, part.records, &all)
+		}
+		if err != nil {
+			return truth{digests: map[string]string{}, differ: map[string][]string{}}, err
+		}
+		part.digests(all.digests)
+	}
+	return all, nil
+}
+
+// contents asks the store what it holds otherwise than it would be written.
+func (v *comparison) contents(ctx context.Context, parts []planned, all *truth) error {
+	for _, part := range parts {
+		there := slices.DeleteFunc(slices.Clone(part.records), func(r backends.Record) bool { return r.Deleted })
+		all.deep += len(there)
+		for some := range slices.Chunk(there, v.s.features.MaxRecords) {
+			found, err := v.deep.Compare(ctx, v.p.target, some)
+			if err != nil {
 				return err
 			}
-			part.digests(truth)
+			for _, m := range found {
+				all.differ[m.Key] = m.Columns
+			}
 		}
-		return nil
-	})
-	return truth, err
+	}
+	return nil
 }
 
 // column collects one text column.
@@ -350,11 +477,11 @@ func copyEntries(entries map[string]string) pgx.CopyFromSource {
 
 // drop removes the temporary tables, so that the connection goes back to the pool as it came. If that fails, it does
 // not go back.
-func (v *comparison) drop(ctx context.Context, conn *pgxpool.Conn) error {
+func (v *comparison) drop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if _, err := conn.Exec(ctx, `drop table if exists pg_temp.verify_keys, pg_temp.verify_truth, pg_temp.verify_store, pg_temp.verify_differ`); err != nil {
-		return errors.Join(fmt.Errorf("dropping temporary tables: %w", err), conn.Conn().Close(ctx))
+	if _, err := v.conn.Exec(ctx, `drop table if exists pg_temp.verify_keys, pg_temp.verify_truth, pg_temp.verify_store, pg_temp.verify_differ`); err != nil {
+		return errors.Join(fmt.Errorf("dropping temporary tables: %w", err), v.conn.Close(ctx))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -14,8 +15,10 @@ import (
 
 // VerifyArgs asks for a backend to be compared with PostgreSQL.
 type VerifyArgs struct {
-	Backend string `json:"backend"`
-	Repair  bool   `json:"repair"`
+	Backend   string `json:"backend"`
+	Repair    bool   `json:"repair"`
+	Deep      bool   `json:"deep,omitempty"`      // as VerifyOptions.Deep
+	Scheduled bool   `json:"scheduled,omitempty"` // by the backend's schedule, which says what it does and when it may work
 }
 
 // Kind names the job in River.
@@ -54,15 +57,26 @@ func (v *verifier) Work(ctx context.Context, job *river.Job[VerifyArgs]) error {
 	if outbox.CheckHistory(ctx, v.e.c.Pool) != nil {
 		return river.JobSnooze(time.Second) // positions are being rebased
 	}
+	if job.Args.Scheduled {
+		return v.scheduled(ctx, job, s)
+	}
+	outer := ctx
 	ctx, cancel := v.e.until(ctx, s)
 	defer cancel()
 	report := earlier(job)
 	for _, p := range s.ordered() {
 		river.ResumableStep(ctx, p.Kind+" "+p.target.Name, nil, func(ctx context.Context) error {
-			t, err := v.compare(ctx, s, p, job.Args.Repair)
+			t, err := v.compare(ctx, s, p, job.Args, func(t TargetReport) {
+				counted := &Report{append(slices.Clone(report.Targets), t)}
+				if err := v.e.showReport(outer, job.ID, counted); err != nil && ctx.Err() == nil {
+					v.e.log.WarnContext(ctx, "the counts of a verify cannot be shown", "backend", s.name, "error", err)
+				}
+			})
 			switch {
 			case err == nil:
 				report.Targets = append(report.Targets, t)
+			case errors.Is(err, errNoContent):
+				return river.JobCancel(err)
 			case errors.Is(err, errOutdated):
 				s.outdated.Store(true)
 				v.e.waker.Wake()
@@ -76,8 +90,19 @@ func (v *verifier) Work(ctx context.Context, job *river.Job[VerifyArgs]) error {
 	return river.RecordOutput(ctx, report)
 }
 
+// showReport shows in River what a job has found so far.
+func (e *Engine) showReport(ctx context.Context, job int64, report *Report) error {
+	if err := river.RecordOutput(ctx, report); err != nil {
+		return fmt.Errorf("recording what a verify found: %w", err)
+	}
+	if _, err := e.client.JobUpdate(context.WithoutCancel(ctx), job, nil); err != nil {
+		return fmt.Errorf("showing what a verify found: %w", err)
+	}
+	return nil
+}
+
 // compare compares one target. One comparison of a backend runs at a time, because each holds a connection.
-func (v *verifier) compare(ctx context.Context, s *store, p *plan, repair bool) (TargetReport, error) {
+func (v *verifier) compare(ctx context.Context, s *store, p *plan, a VerifyArgs, counted func(TargetReport)) (TargetReport, error) {
 	done, err := alone(ctx, s.verifying)
 	if err != nil {
 		return TargetReport{}, err
@@ -86,10 +111,12 @@ func (v *verifier) compare(ctx context.Context, s *store, p *plan, repair bool) 
 	if err := s.prepare(ctx, false); err != nil {
 		return TargetReport{}, err
 	}
-	t, err := verifyTarget(ctx, v.e.c, s, p, VerifyOptions{Repair: repair, Limit: verifyExamples})
+	began := time.Now()
+	t, err := verifyTarget(ctx, v.e.c, s, p, VerifyOptions{Repair: a.Repair, Deep: a.Deep, Limit: verifyExamples, Counted: counted})
 	if err != nil {
 		return t, fmt.Errorf("verifying kind %s in target %s of backend %s: %w", p.Kind, p.target.Name, s.name, err)
 	}
+	v.e.c.remember(ctx, Result{TargetReport: t, Took: time.Since(began), Deep: a.Deep, Repair: a.Repair, By: byJob})
 	return t, nil
 }
 

@@ -135,7 +135,7 @@ func TestVerifyUnprojectable(t *testing.T) {
 	w.applied(rows(20))
 	w.drained()
 	stop()
-	if got := w.verify(jobs.VerifyOptions{}).Targets[0]; got.Parked != 1 || got.Missing != 0 || got.Records != 20 || got.Examples[0] != (jobs.Difference{Key: "7", What: "parked"}) {
+	if got := w.verify(jobs.VerifyOptions{}).Targets[0]; got.Parked != 1 || got.Missing != 0 || got.Records != 20 || got.Examples[0].Key != "7" || got.Examples[0].What != "parked" {
 		t.Errorf("%+v", got)
 	}
 	w.exec(`delete from outbox.parked`)
@@ -211,7 +211,7 @@ func TestVerifyCleansUp(t *testing.T) {
 	if _, err := jobs.Verify(t.Context(), w.c, jobs.VerifyOptions{}); err == nil || containsAll(err.Error(), "kind item in target items of backend main", "as commanded") != nil {
 		t.Errorf("got %v", err)
 	}
-	if n := value[int](w, `select count(*) from pg_class where relname like 'verify_%'`); n != 0 {
+	if n := value[int](w, `select count(*) from pg_class where relname like 'verify\_%'`); n != 0 {
 		t.Errorf("%d temporary tables are left", n)
 	}
 }

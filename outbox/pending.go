@@ -30,6 +30,19 @@ select exists (select from outbox.lanes l join outbox.log g
 	return !behind, nil
 }
 
+// ChangedSince says whether the log has a change of one of the kinds, for the backend, that was committed after the
+// snapshot.
+func ChangedSince(ctx context.Context, db DB, backend string, kinds []string, since Snapshot) (changed bool, err error) {
+	err = db.QueryRow(ctx, `
+select exists (select from outbox.log g where g.kind = any($2::text[]) and (g.backend is null or g.backend = $1)
+                  and g.tx >= pg_snapshot_xmin($3::pg_snapshot) and not pg_visible_in_snapshot(g.tx, $3::pg_snapshot))`,
+		backend, kinds, since.String()).Scan(&changed)
+	if err != nil {
+		return false, fmt.Errorf("looking for changes to backend %s since a snapshot: %w", backend, err)
+	}
+	return changed, nil
+}
+
 // InFlight lists those of the keys that the log has for the backend, not applied yet or committed after the
 // snapshot. kinds are the kinds whose changes lead to the keys': of all but the first, any change concerns all keys.
 // A change of every key does as well.

@@ -431,7 +431,9 @@ var breakages = []breakage{
 	{"believes digests", "content of every type", believing},
 	{"rounds numbers", "content of every type", rounding},
 	{"counts what was deleted", "count", func(b *broken) {
-		b.count = func(_ context.Context, t backends.Target) (int64, error) { return int64(len(b.Memory.Store.targets[t.Name])), nil }
+		b.count = func(_ context.Context, t backends.Target) (int64, error) {
+			return int64(len(b.Memory.Store.targets[t.Name])), nil
+		}
 	}},
 	{"counts late", "count", func(b *broken) {
 		last := int64(0)

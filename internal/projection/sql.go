@@ -32,6 +32,25 @@ func SQL(query string, layout backends.Layout) string {
 	return "select " + strings.Join(out, ", ") + " from (\n" + p.with(theKeys) + "\n) q"
 }
 
+// Count is the statement that counts the records of query, which must have passed Describe. $1 is the text[] of keys.
+func Count(query string) string {
+	p, err := parse(query)
+	if err != nil {
+		return query // as in SQL
+	}
+	return "select pg_catalog.count(*) from (\n" + p.with(theKeys) + "\n) q"
+}
+
+// Keys is the statement that tells which keys have a record of query, which must have passed Describe. $1 is the text[]
+// of keys.
+func Keys(query string) string {
+	p, err := parse(query)
+	if err != nil {
+		return query // as in SQL
+	}
+	return `select q."key"::pg_catalog.text from (` + "\n" + p.with(theKeys) + "\n) q where q.\"key\" is not null"
+}
+
 // document folds columns into one jsonb. A record is folded in one call, has no limit of columns but the
 // table's own, and takes the names from the record.
 func document(names []string) string {
