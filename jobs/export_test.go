@@ -23,3 +23,6 @@ func (e *Engine) SeeTo(ctx context.Context, owner string, args RebuildArgs) erro
 	keeper.Wait()
 	return errors.Join(err, e.Close())
 }
+
+// ScheduleVerifies begins the verifies that are due, as the keeper does.
+func (e *Engine) ScheduleVerifies(ctx context.Context) error { return e.schedule(ctx) }

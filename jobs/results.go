@@ -22,10 +22,10 @@ const (
 // Result is what the last verify of a target found.
 type Result struct {
 	TargetReport
-	At     time.Time     `json:"at"`   // when it ended, as the database has it
-	Took   time.Duration `json:"took"` // of a scheduled one: while it worked; in nanoseconds
-	By     string        `json:"by"`   // command, job or schedule
-	Deep   bool          `json:"deep_verify"`
+	At     time.Time     `json:"at"`     // when it ended, as the database has it
+	Took   time.Duration `json:"took"`   // of a scheduled one: while it worked; in nanoseconds
+	By     string        `json:"by"`     // command, job or schedule
+	Deeply bool          `json:"deeply"` // it was a deep verify
 	Repair bool          `json:"repair"`
 }
 
@@ -38,7 +38,7 @@ select report::text, at, (extract(epoch from took) * 1e9)::bigint, started_by, d
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Result, err error) {
 		var report string
-		if err = row.Scan(&report, &r.At, &r.Took, &r.By, &r.Deep, &r.Repair); err == nil {
+		if err = row.Scan(&report, &r.At, &r.Took, &r.By, &r.Deeply, &r.Repair); err == nil {
 			err = json.Unmarshal([]byte(report), &r.TargetReport)
 		}
 		return r, err
@@ -59,7 +59,7 @@ insert into outbox.verified (backend, kind, target, took, started_by, deep, repa
 select b.name, $2, $3, $4 * interval '1 microsecond', $5, $6, $7, $8::jsonb from outbox.backends b where b.name = $1
 on conflict (backend, kind, target) do update set at = clock_timestamp(), took = excluded.took, started_by = excluded.started_by,
   deep = excluded.deep, repair = excluded.repair, report = excluded.report`,
-			r.Backend, r.Kind, r.Target, r.Took.Microseconds(), r.By, r.Deep, r.Repair, string(report))
+			r.Backend, r.Kind, r.Target, r.Took.Microseconds(), r.By, r.Deeply, r.Repair, string(report))
 	}
 	if err != nil {
 		return fmt.Errorf("keeping what the verify of target %s of backend %s found: %w", r.Target, r.Backend, err)

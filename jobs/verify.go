@@ -126,7 +126,7 @@ func verifyStore(ctx context.Context, c Config, s *store, o VerifyOptions, repor
 		began := time.Now()
 		t, err := verifyTarget(ctx, c, s, p, o)
 		if err == nil && !o.Count {
-			c.remember(ctx, Result{TargetReport: t, Took: time.Since(began), Deep: o.Deep, Repair: o.Repair, By: byCommand})
+			c.remember(ctx, Result{TargetReport: t, Took: time.Since(began), Deeply: o.Deep, Repair: o.Repair, By: byCommand})
 		}
 		if err != nil {
 			return fmt.Errorf("verifying kind %s in target %s of backend %s: %w", p.Kind, p.target.Name, s.name, err)

@@ -59,7 +59,8 @@ func (e *Engine) verifyDue(ctx context.Context, db queryer, s *store) (bool, err
 	err := db.QueryRow(ctx, `
 select clock_timestamp(), (select began from outbox.verifying where backend = $1),
        exists (select from river.river_job where kind = 'verify' and queue = $1 and args->>'scheduled' = 'true'
-                  and state in ('available', 'pending', 'retryable', 'running', 'scheduled'))`, s.name).Scan(&now, &last, &busy)
+                  and state in ('available', 'pending', 'retryable', 'running', 'scheduled'))
+       or exists (select from outbox.backends where name = $1 and paused is not null)`, s.name).Scan(&now, &last, &busy)
 	if err != nil {
 		return false, fmt.Errorf("looking whether a verify of backend %s is due: %w", s.name, err)
 	}

@@ -116,7 +116,7 @@ func (v *verifier) compare(ctx context.Context, s *store, p *plan, a VerifyArgs,
 	if err != nil {
 		return t, fmt.Errorf("verifying kind %s in target %s of backend %s: %w", p.Kind, p.target.Name, s.name, err)
 	}
-	v.e.c.remember(ctx, Result{TargetReport: t, Took: time.Since(began), Deep: a.Deep, Repair: a.Repair, By: byJob})
+	v.e.c.remember(ctx, Result{TargetReport: t, Took: time.Since(began), Deeply: a.Deep, Repair: a.Repair, By: byJob})
 	return t, nil
 }
 

@@ -24,7 +24,7 @@ const (
 	runList   = 1_000_000        // keys that are listed at once
 	runSave   = time.Second      // how far it is, is saved this often at most
 	runShow   = 10 * time.Second // and shown in River this often
-	runPause  = 30 * time.Second // until it looks again whether its backend is still paused
+	runPause  = 2 * time.Second  // until it looks again whether its backend is still paused, whose queue is, too
 )
 
 // verifyLock is the class of the locks that keep two scheduled verifies of a backend apart.
@@ -142,12 +142,8 @@ func (r *run) work(ctx context.Context) error {
 			continue
 		}
 		if err := r.target(ctx, p); err != nil {
-			var later errNotNow
-			if errors.As(err, &later) {
-				if err := r.save(context.WithoutCancel(ctx), true); err != nil {
-					return err
-				}
-				return later
+			if serr := r.save(context.WithoutCancel(ctx), true); serr != nil {
+				return serr
 			}
 			return fmt.Errorf("verifying kind %s in target %s of backend %s: %w", p.Kind, p.target.Name, r.s.name, err)
 		}
@@ -178,7 +174,7 @@ func (r *run) target(ctx context.Context, p *plan) (err error) {
 	if now := r.state.Now; now != nil && now.Kind == p.Kind && now.Target == p.target.Name {
 		v.found, r.took = now.TargetReport, now.Took
 	} else {
-		r.state.Now = &runPart{Result: Result{TargetReport: v.found, By: bySchedule, Deep: r.set.Deep, Repair: r.set.Repair}}
+		r.state.Now = &runPart{Result: Result{TargetReport: v.found, By: bySchedule, Deeply: r.set.Deep, Repair: r.set.Repair}}
 		if err := v.signal(ctx); err != nil {
 			return err
 		}
