@@ -26,6 +26,7 @@ type Config struct {
 	Console     Console
 	Worker      jobs.Settings   // what the file leaves out is zero: the default
 	Alerts      alerts.Settings // as Worker; holds secrets
+	Verify      jobs.Schedule   // when backends are verified that do not say so themselves; zero: never
 	Kinds       []Kind          // in the order of the file, as the lists below
 	Backends    []Backend
 	Projections []Projection
@@ -75,7 +76,7 @@ type Backend struct {
 	Name     string
 	Type     string         // one of backends.Types
 	Settings map[string]any // never nil; may hold secrets
-	Worker   jobs.Limits    // how it is written, where it differs from the file's worker
+	Worker   jobs.Limits    // how it is written, where it differs from the file's worker, and when it is verified
 	Line     int
 }
 

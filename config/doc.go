@@ -22,6 +22,14 @@
 //	  late: 15m                          # how long a request may still arrive after its sender gave up
 //	  poll: false                        # true: no LISTEN (PgBouncer in transaction mode, PREPARE TRANSACTION)
 //	  refuse_copy: false                 # true: fail in a copy of the database instead of feeding the same stores
+//	verify:                              # when backends are verified without being asked to; default: never
+//	  every: 24h                         # how often
+//	  from: 02:00                        # the window of the day in which it works; default: all day
+//	  to: 05:00
+//	  zone: Europe/Berlin                # whose clock that is; default: UTC
+//	  repair: true                       # put what differs into the log again; default: false
+//	  deep: false                        # compare what the store really holds, not only digests
+//	  rate: 10000                        # records per second
 //	console:                             # how workers are watched: see package console
 //	  listen: 127.0.0.1:8317             # or off; any other than a loopback address needs credentials
 //	  user: ops                          # none by default
@@ -43,6 +51,7 @@
 //	    settings: {}                     # what the type asks for: addresses, credentials, limits. A backend of type
 //	                                     # postgres that names no url is in the database above
 //	    worker: {patience: 1m}           # lanes, batch_records, batch_bytes, patience, request and rate of this store alone
+//	    verify: {every: 7d}              # where this store differs from verify above; off: never
 //	projections:
 //	  - kind: file                       # from this kind
 //	    backend: search                  # into this backend

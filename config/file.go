@@ -70,6 +70,11 @@ func (r *reader) config(c *Config, root *yaml.Node) {
 	})
 	worker := r.override("worker", r.worker(&c.Worker))
 	console := r.override("console", r.console(&c.Console))
+	verify := r.override("verify", r.schedule(&c.Verify))
+	fields["verify"] = func(n *yaml.Node, path string) {
+		r.mapping(n, path, verify)
+		r.planned(n, path, c.Verify)
+	}
 	fields["log"] = func(n *yaml.Node, path string) { r.mapping(n, path, log) }
 	fields["worker"] = func(n *yaml.Node, path string) { r.mapping(n, path, worker) }
 	fields["console"] = func(n *yaml.Node, path string) { r.mapping(n, path, console) }
@@ -115,6 +120,39 @@ func (r *reader) limits(l *jobs.Limits) map[string]field {
 		"request":       r.duration(&l.Request, time.Millisecond, "30s"),
 		"rate":          r.count(&l.Rate, 100_000_000),
 	}
+}
+
+// schedule reads when backends are verified.
+func (r *reader) schedule(s *jobs.Schedule) map[string]field {
+	return map[string]field{
+		"every":  r.duration(&s.Every, time.Minute, "24h"),
+		"from":   r.clock(&s.From),
+		"to":     r.clock(&s.To),
+		"zone":   r.zone(&s.Zone),
+		"repair": r.flag(&s.Repair),
+		"deep":   r.flag(&s.Deep),
+		"rate":   r.rate(&s.Rate),
+	}
+}
+
+// planned notes what a schedule has without being one.
+func (r *reader) planned(n *yaml.Node, path string, s jobs.Schedule) {
+	if s.Every == 0 && n.Kind == yaml.MappingNode && len(n.Content) > 0 && len(r.problems) == 0 {
+		r.fail(n, path, "every is missing: want how often, such as 24h")
+	}
+	if n.Kind == yaml.MappingNode && has(n, "from") != has(n, "to") {
+		r.fail(n, path, "from and to go together: want both, such as 02:00 and 05:00, or none")
+	}
+}
+
+// own reads when one backend is verified, where that differs from what holds for all. off is never.
+func (r *reader) own(n *yaml.Node, path string, s *jobs.Schedule) {
+	if n.Kind == yaml.ScalarNode && n.Value == "off" {
+		*s = jobs.Schedule{}
+		return
+	}
+	r.mapping(n, path, r.schedule(s))
+	r.planned(n, path, *s)
 }
 
 // check runs what had to wait until everything was read.

@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -52,5 +53,29 @@ func TestReadModelIsInTheSameDatabase(t *testing.T) {
 		if got := c.config.Jobs(nil, nil).Backends[0].Settings["url"]; got != c.want {
 			t.Errorf("got %v, want %v", got, c.want)
 		}
+	}
+}
+
+// A backend is verified as the file says for all, where it does not say otherwise itself; wherever in the file that
+// stands.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	c := parse(t, `
+backends:
+  plain: {type: store}
+  own: {type: store, verify: {every: 7d, deep: true}, worker: {lanes: 2}}
+  never: {type: store, verify: off}
+verify: {every: 24h, from: 02:00, to: "05:30", zone: Europe/Berlin, repair: true, rate: 20000}
+`, someDatabase)
+	all := jobs.Schedule{Every: 24 * time.Hour, From: 120, To: 330, Zone: "Europe/Berlin", Repair: true, Rate: 20_000}
+	own := all
+	own.Every, own.Deep = 7*24*time.Hour, true
+	want := map[string]jobs.Limits{"plain": {Verify: all}, "own": {Lanes: 2, Verify: own}}
+	if diff := cmp.Diff(want, c.Jobs(nil, nil).Limits); diff != "" {
+		t.Error(diff)
+	}
+	c = parse(t, `backends: {plain: {type: store}}`, environment(map[string]string{"DATABASE_URL": "host=x", "OUTFLOW_VERIFY_EVERY": "1h"}))
+	if got := c.Jobs(nil, nil).Limits["plain"].Verify; got != (jobs.Schedule{Every: time.Hour}) {
+		t.Errorf("by the environment: %+v", got)
 	}
 }

@@ -114,6 +114,14 @@ func (r *reader) backends(c *Config) field {
 				"type":     r.backendType(&b.Type),
 				"settings": r.settings(&b.Settings),
 				"worker":   func(n *yaml.Node, path string) { r.mapping(n, path, r.limits(&b.Worker)) },
+				"verify":   func(*yaml.Node, string) {}, // see below
+			})
+			at := len(c.Backends)
+			r.later(func() { // what holds for all may stand behind the backends
+				s := &c.Backends[at].Worker.Verify
+				if *s = c.Verify; has(value, "verify") {
+					r.own(child(value, "verify"), path+".verify", s)
+				}
 			})
 			if known, ok := backends.SettingsOf(b.Type); ok {
 				if n := child(value, "settings"); n != nil {

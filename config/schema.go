@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/jobs"
 )
 
 // SchemaID names the schema of the file.
@@ -83,6 +84,7 @@ func schema(types []string) object {
 		"worker":      workerSchema(),
 		"console":     consoleSchema(),
 		"alerts":      alertsSchema(),
+		"verify":      scheduleSchema("When backends are verified without being asked to. Default: never."),
 		"kinds":       named("Classes of records, and the tables that hold them.", kindName.String(), kindSchema()),
 		"backends":    named("The stores that follow the database.", backendName.String(), storeSchema(types)),
 		"projections": object{"description": "What goes where.", "type": []string{"array", "null"}, "items": projectionSchema(types)},
@@ -124,6 +126,21 @@ func limitsSchema() object {
 	})
 }
 
+func scheduleSchema(about string) object {
+	clock := func(about string) object {
+		return or(about, object{"type": "string", "pattern": `^([01][0-9]|2[0-3]):[0-5][0-9]$`})
+	}
+	return mapping(about, object{
+		"every":  timeSpan("How often."),
+		"from":   clock("When its window opens, such as 02:00. Default: it is always open."),
+		"to":     clock("When its window closes; may be after midnight."),
+		"zone":   some("The time zone of from and to, such as Europe/Berlin. Default: UTC."),
+		"repair": yesOrNo("True: what differs is put into the log again. Default: false."),
+		"deep":   yesOrNo("True: compare what the store really holds. Default: false."),
+		"rate":   or("Records per second. Default: 10000.", object{"type": "integer", "minimum": jobs.LeastRate}),
+	})
+}
+
 func consoleSchema() object {
 	return mapping("Where workers are watched.", object{
 		"listen":   some("host:port such as 127.0.0.1:8317, or off."),
@@ -155,6 +172,11 @@ func storeSchema(types []string) object {
 		"type":     some("A registered type: this program knows " + strings.Join(types, ", ") + "."),
 		"settings": settingsSchema("What the type asks for: addresses, credentials, limits."),
 		"worker":   limitsSchema(),
+		"verify": object{"anyOf": []any{
+			scheduleSchema("When this backend is verified, where that differs from what holds for all."),
+			object{"const": "off", "description": "Never."},
+			object{"const": false, "description": "Never."},
+		}},
 	}, "type")
 	if all := settingsOfTypes(types); len(all) > 0 {
 		store["allOf"] = all

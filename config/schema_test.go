@@ -116,7 +116,7 @@ func TestSchemaRefusesWhatIsBroken(t *testing.T) {
 	s := compiled(t)
 	onlyReader := []string{
 		"backend-type", "database", "dependant-circle", "dependant-unknown", "document-second", "environment", "file-missing",
-		"projection-kind", "projection-target-twice", "reference-open", "table-twice",
+		"projection-kind", "projection-target-twice", "reference-open", "table-twice", "verify-every",
 	}
 	files, err := filepath.Glob("testdata/broken/*.yaml")
 	if err != nil {

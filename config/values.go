@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/outflow-db/outflow/jobs"
 )
 
 // convert makes a field of a function that understands text. What a reference yielded is not quoted in problems.
@@ -82,6 +84,31 @@ func parseDuration(s string) (time.Duration, bool) {
 	const most = math.MaxInt64 / int64(24*time.Hour)
 	days, err := strconv.ParseInt(number, 10, 64)
 	return time.Duration(days) * 24 * time.Hour, err == nil && days >= 0 && days <= most
+}
+
+// clock reads a time of the day.
+func (r *reader) clock(to *jobs.Clock) field {
+	return convert(r, to, "a time of the day such as 02:30", func(s string) (jobs.Clock, bool) {
+		v, err := jobs.ParseClock(s)
+		return v, err == nil
+	})
+}
+
+// zone reads the name of a time zone.
+func (r *reader) zone(to *string) field {
+	return convert(r, to, "a time zone such as Europe/Berlin or UTC", func(s string) (string, bool) {
+		_, err := time.LoadLocation(s)
+		return s, err == nil && s != "" && s != "Local" // which every machine has another of
+	})
+}
+
+// rate reads how many records per second.
+func (r *reader) rate(to *int) field {
+	want := "a whole number of records per second of at least " + strconv.Itoa(jobs.LeastRate)
+	return convert(r, to, want, func(s string) (int, bool) {
+		v, err := strconv.Atoi(s)
+		return v, err == nil && v >= jobs.LeastRate
+	})
 }
 
 // size reads a number of bytes of at least least.

@@ -32,10 +32,12 @@ func ParseClock(text string) (Clock, error) {
 // String is the time of the day as ParseClock reads it.
 func (c Clock) String() string { return fmt.Sprintf("%02d:%02d", int(c)/60, int(c)%60) }
 
+// LeastRate is the least that Schedule.Rate can be: a store gives up a scan of which no page is asked for in minutes.
+const LeastRate = 100
+
 const (
 	dayMinutes  = 24 * 60
 	rateDefault = 10_000
-	rateLeast   = 100 // a store gives up a scan of which no page is asked for in minutes
 )
 
 // problems lists what is out of range.
@@ -47,8 +49,8 @@ func (s Schedule) problems() []error {
 	if s.From < 0 || s.From >= dayMinutes || s.To < 0 || s.To >= dayMinutes {
 		errs = append(errs, errors.New("verify: from and to must be times of the day"))
 	}
-	if s.Rate != 0 && s.Rate < rateLeast {
-		errs = append(errs, fmt.Errorf("verify: rate is %d, must be at least %d", s.Rate, rateLeast))
+	if s.Rate != 0 && s.Rate < LeastRate {
+		errs = append(errs, fmt.Errorf("verify: rate is %d, must be at least %d", s.Rate, LeastRate))
 	}
 	if _, err := time.LoadLocation(s.Zone); err != nil {
 		errs = append(errs, fmt.Errorf("verify: zone: %w", err))

@@ -155,7 +155,7 @@ func TestScheduleProblems(t *testing.T) {
 	if errs := (Schedule{Every: 1, From: -1, Zone: "Nowhere/At all", Rate: 1}).problems(); len(errs) != 4 {
 		t.Errorf("got %v", errs)
 	}
-	if errs := (Schedule{Every: time.Hour, From: 60, To: 120, Zone: "Europe/Berlin", Rate: rateLeast}).problems(); len(errs) > 0 {
+	if errs := (Schedule{Every: time.Hour, From: 60, To: 120, Zone: "Europe/Berlin", Rate: LeastRate}).problems(); len(errs) > 0 {
 		t.Error(errs)
 	}
 	for _, text := range []string{"", "2:00", "24:00", "02:60", "02:00:00", "noon"} {
