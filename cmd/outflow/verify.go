@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +16,9 @@ import (
 // verifyOptions are the flags of verify.
 type verifyOptions struct {
 	backends, kinds []string
+	deep, count     bool
 	repair, json    bool
+	last            bool
 	limit           int
 }
 
@@ -27,19 +28,29 @@ func (a *app) verify() *cobra.Command {
 		Use:   "verify",
 		Short: "Compares the backends with PostgreSQL, record by record",
 		Long: `Compares every record of every backend with what its projection makes of PostgreSQL, by
-key and by content. Records that change meanwhile are looked at again; IN FLIGHT are those
-that did not come to rest, about which nothing is said. PARKED are those that differ because
-the backend has refused them.
+key and by a digest of its content. Records that change meanwhile are looked at again; IN
+FLIGHT are those that did not come to rest, about which nothing is said. PARKED are those
+that differ because the backend has refused them. Both sides are counted first; if the
+counts differ, that is said at once.
+
+Most stores keep the digest beside the record: what somebody changes in the store by hand
+does not change it. With --deep the content itself is read back and compared, column by
+column; that costs as much as reading all of the store. With --count both sides are counted
+and nothing is compared; the exit status tells whether they differ while nothing is in flight.
 
 With --repair what differs is put back into the log, for that backend alone; the workers
-write it again.
+write it again. With --last nothing is compared: what the last verify of each target found
+is told, whoever began it.
 
-With --json the output is {"ok", "targets": [{"backend", "kind", "target", "records",
-"missing", "extra", "different", "parked", "in_flight", "repaired", "examples": [{"key",
-"what"}]}]}.`,
+With --json the output is {"ok", "targets": [{"backend", "kind", "target", "counts":
+{"postgres", "store", "in_flight", "differ"}, "records", "deep", "missing", "extra",
+"different", "parked", "in_flight", "repaired", "columns": {COLUMN: RECORDS}, "examples":
+[{"key", "what", "columns"}]}]}, with --last with "at", "took", "by" and so on in each.`,
 		Example: `  outflow verify
   outflow verify --backend search --kind symbol
-  outflow verify --repair`,
+  outflow verify --deep --repair
+  outflow verify --count
+  outflow verify --last`,
 		Annotations: exits(map[int]string{
 			exitOK:      "every target holds exactly what PostgreSQL does",
 			exitNotWell: "something differs, or did; with --repair it is on its way",
@@ -50,6 +61,9 @@ With --json the output is {"ok", "targets": [{"backend", "kind", "target", "reco
 	f := cmd.Flags()
 	f.StringSliceVar(&o.backends, "backend", nil, "only this `BACKEND`; may be repeated")
 	f.StringSliceVar(&o.kinds, "kind", nil, "only this `KIND`; may be repeated")
+	f.BoolVar(&o.deep, "deep", false, "compare the content in the store, not only the digest beside it")
+	f.BoolVar(&o.count, "count", false, "only count both sides")
+	f.BoolVar(&o.last, "last", false, "tell what the last verify of each target found")
 	f.BoolVar(&o.repair, "repair", false, "put what differs back into the log")
 	f.IntVar(&o.limit, "limit", 20, "name so `MANY` differences of each target")
 	f.BoolVar(&o.json, "json", false, "write JSON")
@@ -65,13 +79,19 @@ func (a *app) runVerify(ctx context.Context, o verifyOptions) error {
 	if err := o.check(c); err != nil {
 		return err
 	}
+	if o.last {
+		return a.lastVerifies(ctx, pool, o)
+	}
 	report, err := a.compare(ctx, c.Jobs(pool, a.logger(c)), o)
 	if err != nil {
 		return err
 	}
-	if o.json {
+	switch {
+	case o.json:
 		err = a.writeJSON(map[string]any{"ok": report.OK(), "targets": append([]jobs.TargetReport{}, report.Targets...)})
-	} else {
+	case o.count:
+		err = a.printCounts(report)
+	default:
 		err = a.printReport(report, o.repair)
 	}
 	if err == nil && !report.OK() {
@@ -80,8 +100,15 @@ func (a *app) runVerify(ctx context.Context, o verifyOptions) error {
 	return err
 }
 
-// check refuses names that the configuration does not have: comparing nothing would look like success.
+// check refuses flags that contradict each other, and names that the configuration does not have: comparing nothing
+// would look like success.
 func (o verifyOptions) check(c *config.Config) error {
+	switch {
+	case o.last && o.count:
+		return usageError{errors.New("--last and --count exclude each other")}
+	case (o.last || o.count) && (o.deep || o.repair):
+		return usageError{errors.New("--deep and --repair go with a comparison, which --last and --count do not make")}
+	}
 	known := map[string]bool{}
 	for _, b := range c.Backends {
 		known["backend "+b.Name] = true
@@ -106,53 +133,22 @@ func (o verifyOptions) check(c *config.Config) error {
 func (a *app) compare(ctx context.Context, c jobs.Config, o verifyOptions) (*jobs.Report, error) {
 	var done, total atomic.Int64
 	line := progress.Start(a.err, a.width, func() string {
+		if o.count {
+			return ""
+		}
 		return fmt.Sprintf("verifying  %s  %s of %s records", progress.Bar(done.Load(), total.Load(), 20), number(done.Load()), number(total.Load()))
 	})
 	defer line.Stop()
 	return jobs.Verify(ctx, c, jobs.VerifyOptions{
-		Backends: o.backends, Kinds: o.kinds, Repair: o.repair, Limit: o.limit,
+		Backends: o.backends, Kinds: o.kinds, Deep: o.deep, Count: o.count, Repair: o.repair, Limit: o.limit,
+		Counted: func(t jobs.TargetReport) {
+			if c := t.Counts; c.Postgres != c.Store && !o.count {
+				fmt.Fprintf(line, "%s/%s: %s in PostgreSQL, %s in the store: comparing\n", t.Backend, t.Target, counted(c.Postgres, "record"), number(c.Store))
+			}
+		},
 		Progress: func(d, t int64) {
 			done.Store(d)
 			total.Store(t)
 		},
 	})
-}
-
-// printReport is the table of targets, the examples of what differs, and one sentence.
-func (a *app) printReport(r *jobs.Report, repair bool) error {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "BACKEND\tTARGET\tKIND\tRECORDS\tMISSING\tEXTRA\tDIFFERENT\tPARKED\tIN FLIGHT\t")
-	var records, repaired int64
-	for _, t := range r.Targets {
-		counts := []string{t.Backend, t.Target, t.Kind}
-		for _, n := range []int64{t.Records, t.Missing, t.Extra, t.Different, t.Parked, t.InFlight} {
-			counts = append(counts, number(n))
-		}
-		fmt.Fprintln(w, strings.Join(counts, "\t")+"\t")
-		records, repaired = records+t.Records, repaired+t.Repaired
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, t := range r.Targets {
-		for _, e := range t.Examples {
-			fmt.Fprintf(a.out, "%s/%s: %s: %q\n", t.Backend, t.Target, e.What, e.Key)
-		}
-	}
-	fmt.Fprintln(a.out, verdict(r, records, repaired, repair))
-	return nil
-}
-
-// verdict is the report in one sentence.
-func verdict(r *jobs.Report, records, repaired int64, repair bool) string {
-	switch {
-	case len(r.Targets) == 0:
-		return "nothing is projected, so nothing was compared"
-	case r.OK():
-		return "every target agrees with PostgreSQL: " + counted(records, "record") + " compared"
-	case repair:
-		return counted(repaired, "record") + " put back into the log: the workers write them again"
-	default:
-		return "the targets differ from PostgreSQL: outflow verify --repair puts the records back into the log"
-	}
 }
