@@ -176,7 +176,7 @@ func (v dense) sameRow(want, have []float32) bool {
 		squares += float64(w) * float64(w)
 	}
 	if v.Distance == pb.Distance_Cosine && squares > tinySquares*(1-tinyTolerance) {
-		scale, share = 1/math.Sqrt(squares), share+normalError
+		scale, share, least = 1/math.Sqrt(squares), share+normalError, least+math.SmallestNonzeroFloat32
 		if squares < tinySquares*(1+tinyTolerance) && slices.Equal(want, have) {
 			return true // it may be the server's that it is too short
 		}
