@@ -3,6 +3,7 @@ package backendtest
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/outflow-db/outflow/backends"
 )
@@ -53,6 +54,36 @@ func testScanWhileWriting(tb test, s Suite) {
 		if !busy[key] && seen[key] != 1 {
 			tb.Errorf("key %q was reported %d times", key, seen[key])
 		}
+	}
+}
+
+// A scan reads from the store not much more than it has passed on: whoever takes pages slowly does not make it hoard the
+// rest. What is read is counted in bytes, on the way.
+func testScanPageByPage(tb test, s Suite) {
+	const records, ahead = 20_000, 12_000 // what may be read before it is passed on: a few pages
+	p := newProxy(tb, s.Address)
+	x := benchOf(tb, s, s.Base, s.Through(tb, p.address()))
+	keys := x.many(records)
+	for part := range slices.Chunk(keys, 5000) {
+		x.write(x.state(7, 1, part...))
+	}
+	x.refresh()
+	before := p.answered()
+	if n := len(x.scan()); n != records {
+		tb.Fatalf("%d entries were scanned", n)
+	}
+	size := max(float64(p.answered()-before)/records, 1e-9) // of an entry
+	before = p.answered()
+	passed := 0
+	err := x.backend.Scan(tb.Context(), x.target, func(page []backends.Entry) error {
+		passed += len(page)
+		if read := float64(p.answered()-before) / size; read > float64(passed+ahead) {
+			tb.Errorf("as much as %.0f entries was read when %d were passed on", read, passed)
+		}
+		return nil
+	})
+	if err != nil || passed != records {
+		tb.Errorf("%d entries were passed on: %v", passed, err)
 	}
 }
 

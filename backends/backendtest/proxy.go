@@ -14,6 +14,7 @@ type proxy struct {
 	mu     sync.Mutex
 	fault  fault
 	seen   func() // called once when a request comes while the store is silent
+	read   int64  // bytes that the store has answered
 	open   map[net.Conn]bool
 	copies sync.WaitGroup
 }
@@ -125,6 +126,7 @@ func (p *proxy) forward(to, from net.Conn, pass func(fault) (on, cut bool)) {
 	for {
 		n, err := from.Read(buf)
 		on, cut := pass(p.now())
+		p.count(from, n)
 		if on && n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
 				return
@@ -134,6 +136,22 @@ func (p *proxy) forward(to, from net.Conn, pass func(fault) (on, cut bool)) {
 			return
 		}
 	}
+}
+
+// count counts what comes from the store.
+func (p *proxy) count(from net.Conn, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if from.RemoteAddr().String() == p.store {
+		p.read += int64(n)
+	}
+}
+
+// answered is how many bytes the store has answered so far.
+func (p *proxy) answered() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.read
 }
 
 // request lets everything through, and tells who waits for it.

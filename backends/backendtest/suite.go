@@ -145,6 +145,7 @@ var cases = []testcase{
 	{"denied", func(s Suite) bool { return s.Denied == nil }, testDenied},
 	{"unreachable", func(s Suite) bool { return s.Unreachable == nil }, testUnreachable},
 	{"closed", nil, testClosed},
+	{"scan page by page", func(s Suite) bool { return s.Through == nil }, testScanPageByPage},
 	{"lost answer", func(s Suite) bool { return s.Through == nil }, testLostAnswer},
 	{"cut connections", func(s Suite) bool { return s.Through == nil }, testCutConnections},
 	{"silent store", func(s Suite) bool { return s.Through == nil }, testSilentStore},

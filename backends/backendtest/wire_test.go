@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/internal/pgtest"
 )
 
 // served is a Memory behind TCP, for tests of the cases that make faults in connections.
@@ -35,6 +36,24 @@ func (s served) Write(args *WriteArgs, reply *WriteReply) error {
 		reply.Class = backends.ClassOf(err)
 	}
 	return nil
+}
+
+// ScanArgs asks for a page.
+type ScanArgs struct {
+	Target backends.Target
+	After  string
+}
+
+// Scan is the server's side of a page of a scan: entries in the order of their keys.
+func (s served) Scan(args *ScanArgs, reply *[]backends.Entry) error {
+	return s.memory.Scan(context.Background(), args.Target, func(page []backends.Entry) error {
+		for _, e := range page {
+			if e.Key > args.After && len(*reply) < memoryPage {
+				*reply = append(*reply, e)
+			}
+		}
+		return nil
+	})
 }
 
 func serve(tb testing.TB, m *Memory) (address string) {
@@ -66,11 +85,42 @@ func serve(tb testing.TB, m *Memory) (address string) {
 	return l.Addr().String()
 }
 
-// remote is a backend that writes through TCP; the rest it asks of the Memory itself.
+// remote is a backend that writes and scans through TCP; the rest it asks of the Memory itself.
 type remote struct {
 	*Memory
 	address string
 	lost    func(error) error // what a lost answer is
+	hoards  bool              // reads all pages before it passes on the first
+}
+
+// Scan asks for page after page.
+func (r *remote) Scan(_ context.Context, t backends.Target, fn func([]backends.Entry) error) error {
+	client, err := rpc.Dial("tcp", r.address)
+	if err != nil {
+		return r.fail("scan", t, backends.Transient, err)
+	}
+	defer func() { _ = client.Close() }()
+	var hoard [][]backends.Entry
+	for after := ""; ; {
+		var page []backends.Entry
+		if err := client.Call("store.Scan", &ScanArgs{t, after}, &page); err != nil {
+			return r.fail("scan", t, backends.Transient, err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		if after = page[len(page)-1].Key; r.hoards {
+			hoard = append(hoard, page)
+		} else if err := fn(page); err != nil {
+			return err
+		}
+	}
+	for _, page := range hoard {
+		if err := fn(page); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *remote) Write(ctx context.Context, t backends.Target, records []backends.Record) ([]backends.Result, error) {
@@ -117,5 +167,24 @@ func remoteSuite(tb testing.TB, source func(testing.TB) *pgxpool.Pool, lost func
 		Through: func(_ testing.TB, address string) backends.Backend {
 			return &remote{Memory: m, address: address, lost: lost}
 		},
+	}
+}
+
+// A scan that hoards is noticed, and one that does not is not.
+func TestBrokenScan(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Empty(t)
+	for _, hoards := range []bool{false, true} {
+		s := remoteSuite(t, shared(pool), asItIs)
+		open := s.Through
+		s.Through = func(tb testing.TB, address string) backends.Backend {
+			tb.Helper()
+			b := open(tb, address)
+			b.(*remote).hoards = hoards
+			return b
+		}
+		if got := record(t, "scan page by page", s); (len(got) > 0) != hoards {
+			t.Errorf("hoards %v: %q", hoards, got)
+		}
 	}
 }
