@@ -20,7 +20,7 @@ func TestRunGoesOnOnlyInItsTime(t *testing.T) {
 		"in the window":               {"2026-03-10 03:00", func(*run) {}, -1},
 		"after the window":            {"2026-03-10 05:00", func(*run) {}, 21 * time.Hour},
 		"the window closes meanwhile": {"2026-03-10 04:59", func(r *run) { r.since = r.since.Add(-time.Minute) }, 21 * time.Hour},
-		"it is paused":                {"2026-03-10 03:00", func(r *run) { r.e.paused = map[string]bool{"main": true} }, runPause},
+		"it is paused":                {"2026-03-10 03:00", func(r *run) { r.e.paused = map[string]string{"main": "operator"} }, runPause},
 		"its backend leaves":          {"2026-03-10 03:00", func(r *run) { close(r.s.removed) }, time.Second},
 		"its backend changes":         {"2026-03-10 03:00", func(r *run) { r.s.outdated.Store(true) }, time.Second},
 		"it has lasted long":          {"2026-03-10 02:10", func(r *run) { r.since = r.since.Add(-runSlice) }, 0},
