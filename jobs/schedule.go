@@ -120,7 +120,7 @@ func (s Schedule) turn(wall time.Time) time.Time {
 	if !open {
 		return wall
 	}
-	return began.Add(wall.Sub(began) / s.Every * s.Every)
+	return began.Add(wall.Sub(began).Truncate(s.Every))
 }
 
 // due says whether a verify is to begin now, when the last one began at a time; zero: there was none. One that is said to

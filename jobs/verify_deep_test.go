@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -250,7 +251,7 @@ func TestVerifyCountsFirst(t *testing.T) {
 func TestVerifyCountAlone(t *testing.T) {
 	t.Parallel()
 	for _, can := range []bool{true, false} {
-		t.Run(fmt.Sprint(can), func(t *testing.T) {
+		t.Run(strconv.FormatBool(can), func(t *testing.T) {
 			t.Parallel()
 			w := filled(t, 10)
 			if can {

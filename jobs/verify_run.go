@@ -61,11 +61,11 @@ type run struct {
 	shown time.Time
 }
 
-// errNotNow ends an attempt; another one goes on.
-type errNotNow struct{ snooze time.Duration }
+// notNowError ends an attempt; another one goes on.
+type notNowError struct{ snooze time.Duration }
 
 // Error is never shown.
-func (e errNotNow) Error() string { return "the verify goes on in " + e.snooze.String() }
+func (e notNowError) Error() string { return "the verify goes on in " + e.snooze.String() }
 
 // scheduled works a scheduled verify until it is over or its window closes; then it sleeps until the next one opens.
 func (v *verifier) scheduled(ctx context.Context, job *river.Job[VerifyArgs], s *store) error {
@@ -81,7 +81,7 @@ func (v *verifier) scheduled(ctx context.Context, job *river.Job[VerifyArgs], s 
 	if err == nil {
 		err = r.work(ctx)
 	}
-	var later errNotNow
+	var later notNowError
 	switch {
 	case errors.As(err, &later):
 		if err := r.show(); err != nil {
@@ -113,18 +113,18 @@ func (r *run) load(ctx context.Context) error {
 	return nil
 }
 
-// goOn is an errNotNow when the attempt is to end.
+// goOn is an notNowError when the attempt is to end.
 func (r *run) goOn() error {
 	now := r.now.Add(time.Since(r.since))
 	switch {
 	case r.e.ending(r.s):
-		return errNotNow{time.Second}
+		return notNowError{time.Second}
 	case r.e.stopping(r.s):
-		return errNotNow{runPause}
+		return notNowError{runPause}
 	case !r.set.open(now):
-		return errNotNow{r.set.opens(now).Sub(now)}
+		return notNowError{r.set.opens(now).Sub(now)}
 	case time.Since(r.since) > runSlice:
-		return errNotNow{0}
+		return notNowError{0}
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func (r *run) target(ctx context.Context, p *plan) (err error) {
 	case err != nil:
 		return err
 	case !mine:
-		return errNotNow{runSettle}
+		return notNowError{runSettle}
 	}
 	defer r.unlock(ctx, v.conn)
 	r.began, r.took = time.Now(), 0
@@ -257,8 +257,7 @@ func (r *run) extras(ctx context.Context, v *comparison) error {
 		}
 		return v.foreign(ctx, keys)
 	})
-	var later errNotNow
-	if errors.As(err, &later) {
+	if _, later := errors.AsType[notNowError](err); later {
 		before.Repaired = v.found.Repaired // the differences are found again, or not any more
 		v.found = before
 	}

@@ -28,7 +28,7 @@ func TestRunGoesOnOnlyInItsTime(t *testing.T) {
 		r := &run{e: &Engine{ended: make(chan struct{})}, s: &store{name: "main", removed: make(chan struct{})}, set: night, now: at(c.now), since: time.Now()}
 		c.change(r)
 		err := r.goOn()
-		var later errNotNow
+		var later notNowError
 		switch {
 		case c.want < 0 && err != nil:
 			t.Errorf("%s: %v", name, err)

@@ -194,7 +194,7 @@ func TestSameRowOfFewBits(t *testing.T) {
 // What older servers tell, in data and counts beside it, is read as well.
 func TestOldFormOfVectors(t *testing.T) {
 	t.Parallel()
-	old := &pb.VectorOutput{Data: []float32{1, 2, 3, 4}}
+	old := &pb.VectorOutput{Data: []float32{1, 2, 3, 4}} //nolint:staticcheck // the old form
 	if got := rowsOf(old); len(got) != 1 || len(got[0]) != 4 {
 		t.Errorf("dense: %v", got)
 	}

@@ -121,15 +121,15 @@ func TestChunks(t *testing.T) {
 	}
 	records[4].Doc, records[5].Doc = make([]byte, 2*Bytes), make([]byte, Bytes/2)
 	var sizes []int
-	keys := ""
+	var keys strings.Builder
 	for part := range Chunks(records, 3) {
 		sizes = append(sizes, len(part))
 		for _, r := range part {
-			keys += r.Key
+			keys.WriteString(r.Key)
 		}
 	}
-	if !slices.Equal(sizes, []int{3, 1, 1, 3, 2}) || keys != "abcdefghij" {
-		t.Errorf("parts of %v: %s", sizes, keys)
+	if !slices.Equal(sizes, []int{3, 1, 1, 3, 2}) || keys.String() != "abcdefghij" {
+		t.Errorf("parts of %v: %s", sizes, keys.String())
 	}
 	for range Chunks(records, 3) {
 		break
