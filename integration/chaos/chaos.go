@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -143,11 +144,11 @@ func (c *chaos) atRandom(ctx context.Context) error {
 	c.left = c.o.N
 	return c.within(ctx, o, func(l *faults.Lab) {
 		begun := time.Now()
+		making, cancel := context.WithCancel(ctx)
+		defer cancel()
 		if c.o.Duration > 0 {
-			c.left = 1 << 30
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, c.o.Duration)
-			defer cancel()
+			c.left = math.MaxInt
+			defer time.AfterFunc(c.o.Duration, cancel).Stop()
 		}
 		var parts sync.WaitGroup
 		stream := uint64(0)
@@ -155,7 +156,7 @@ func (c *chaos) atRandom(ctx context.Context) error {
 			for _, store := range l.Targets(part) {
 				stream++
 				r := rand.New(rand.NewPCG(c.o.Seed, stream))
-				parts.Go(func() { c.part(ctx, l, part, store, r) })
+				parts.Go(func() { c.part(making, l, part, store, r) })
 			}
 		}
 		parts.Wait()

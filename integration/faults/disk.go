@@ -29,7 +29,7 @@ func (l *Lab) newDisk(name string) (*disk, error) {
 	if err := os.Mkdir(d.dir, 0o755); err != nil {
 		return nil, err
 	}
-	out, err := exec.CommandContext(context.Background(), "mount", "-t", "tmpfs", "-o", "size="+diskSize, "tmpfs", d.dir).CombinedOutput() //nolint:contextcheck // it is done at once
+	out, err := exec.CommandContext(context.Background(), "mount", "-t", "tmpfs", "-o", "size="+diskSize, "tmpfs", d.dir).CombinedOutput()
 	if err != nil {
 		_ = out // a container may forbid it: then there is none
 		return nil, os.Remove(d.dir)

@@ -60,6 +60,7 @@ func (l *Lab) Run(ctx context.Context, s Scenario, store *Store, lasts time.Dura
 // overcome waits until the fault is overcome.
 func (l *Lab) overcome(ctx context.Context, s Scenario, stores []*Store) (damaged int, err error) {
 	switch s.Sort {
+	case Transient:
 	case Damage:
 		if damaged, err = l.repair(ctx, stores); err != nil {
 			return damaged, err

@@ -48,11 +48,11 @@ func (l *Lab) program(name string) string {
 	if hasProgram(path) {
 		return path
 	}
-	real, err := filepath.EvalSymlinks(filepath.Join(l.server.Bin(), "postgres"))
+	linked, err := filepath.EvalSymlinks(filepath.Join(l.server.Bin(), "postgres"))
 	if err != nil {
 		return path
 	}
-	return filepath.Join(filepath.Dir(real), name)
+	return filepath.Join(filepath.Dir(linked), name)
 }
 
 func (l *Lab) hasPrograms() bool {
@@ -155,7 +155,7 @@ func (l *Lab) copied(ctx context.Context, name string) (dir string, err error) {
 func own(dir string, account *child.Account) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
-			err = os.Chmod(path, 0o700)
+			err = os.Chmod(path, 0o700) //nolint:gosec // nobody else can write there
 		}
 		return errors.Join(err, account.Own(path))
 	})

@@ -135,13 +135,13 @@ func (s *Store) behind(proxy *Proxy) place {
 }
 
 // exec runs a statement in a store in PostgreSQL.
-func (s *Store) exec(ctx context.Context, sql string, args ...any) error {
+func (s *Store) exec(ctx context.Context, sql string) error {
 	conn, err := pgx.Connect(ctx, s.place().Address)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, sql, args...); err != nil {
+	if _, err := conn.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("%s: %w", sql, err)
 	}
 	return nil

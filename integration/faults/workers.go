@@ -102,18 +102,11 @@ func ended(p *child.Process) error {
 	return nil
 }
 
-// rows is a fault of rows: statements again and again while it lasts, and some in the end.
-func rows(name, expect, during, after string) Scenario {
+// rows is a fault of rows: a statement again and again while it lasts.
+func rows(name, expect, during string) Scenario {
 	return Scenario{
 		Part: Workers, Name: name, Expect: expect, Do: func(ctx context.Context, l *Lab, _ *Store) (func(context.Context) error, error) {
-			stop := again(ctx, func(ctx context.Context) error { return l.exec(ctx, during) })
-			return func(ctx context.Context) error {
-				err := stop(ctx)
-				if after != "" {
-					err = errors.Join(err, insist(ctx, func() error { return l.exec(ctx, after) }))
-				}
-				return err
-			}, nil
+			return again(ctx, func(ctx context.Context) error { return l.exec(ctx, during) }), nil
 		},
 	}
 }
@@ -129,17 +122,17 @@ func riverScenarios() []Scenario {
 			},
 		},
 		rows("jobs discarded", "lanes do not depend on them: others are inserted",
-			`update river.river_job set state = 'discarded', finalized_at = now()`+project, ""),
-		rows("jobs deleted", "lanes do not depend on them: others are inserted", `delete from river.river_job where kind = 'project'`, ""),
+			`update river.river_job set state = 'discarded', finalized_at = now()`+project),
+		rows("jobs deleted", "lanes do not depend on them: others are inserted", `delete from river.river_job where kind = 'project'`),
 		rows("jobs put off for a year", "a job that is due in a year counts as none: others are inserted",
-			`update river.river_job set state = 'scheduled', scheduled_at = now() + interval '1 year'`+project, ""),
+			`update river.river_job set state = 'scheduled', scheduled_at = now() + interval '1 year'`+project),
 		rows("jobs with their last attempt", "they are discarded, and others are inserted",
-			`update river.river_job set attempt = max_attempts`+project, ""),
-		rows("River's leader taken away", "another is elected; lanes are called for by every process", `delete from river.river_leader`, ""),
+			`update river.river_job set attempt = max_attempts`+project),
+		rows("River's leader taken away", "another is elected; lanes are called for by every process", `delete from river.river_leader`),
 		rows("lanes taken by somebody who dies", "a worker finds its lane lost, and takes it again when that lease is over; what it sent is logged again",
 			`update outbox.lanes set owner = 'somebody', epoch = outbox.next_version(version), version = outbox.next_version(version), expires = clock_timestamp() + interval '300 milliseconds'
-			  where owner is distinct from 'somebody'`, ""),
-		rows("leases expired early", "an owner is told by its next save, and others take over", `update outbox.lanes set expires = clock_timestamp() - interval '1 second'`, ""),
+			  where owner is distinct from 'somebody'`),
+		rows("leases expired early", "an owner is told by its next save, and others take over", `update outbox.lanes set expires = clock_timestamp() - interval '1 second'`),
 		{
 			Part: Workers, Name: "queues paused in River UI, and resumed", Expect: "jobs wait, one a lane; nothing is lost, and the engine leaves the pause to its operator",
 			Do: func(ctx context.Context, l *Lab, _ *Store) (func(context.Context) error, error) {
