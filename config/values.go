@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/outflow-db/outflow/jobs"
 )
 
 // convert makes a field of a function that understands text. What a reference yielded is not quoted in problems.
@@ -52,6 +54,20 @@ func (r *reader) count(to *int, most int) field {
 	return convert(r, to, want, func(s string) (int, bool) {
 		v, err := strconv.Atoi(s)
 		return v, err == nil && v >= 1 && v <= most
+	})
+}
+
+// parkLimitMost is the largest limit of what is parked that means something.
+const parkLimitMost = 1_000_000
+
+// parkLimit reads how many records a backend may park for one reason, or that there is no such limit.
+func (r *reader) parkLimit(to *int) field {
+	return convert(r, to, "a whole number from 1 to "+strconv.Itoa(parkLimitMost)+", or none", func(s string) (int, bool) {
+		if s == "none" {
+			return jobs.NoParkLimit, true
+		}
+		v, err := strconv.Atoi(s)
+		return v, err == nil && v >= 1 && v <= parkLimitMost
 	})
 }
 

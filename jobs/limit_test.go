@@ -226,7 +226,8 @@ func TestMassesThatPostgreSQLRefuses(t *testing.T) {
 			w.exec(`create table shelf (id int primary key, room int)`)
 			w.exec(`create function rooms() returns int language plpgsql as $$ begin return 1 / 0; end $$`)
 			w.c.Kinds = append(w.c.Kinds, outbox.Kind{Name: "shelf", Table: "shelf", Dependants: map[string]string{
-				"item": `select id::text from item where id = any($1::text[]::int[]) and rooms() > 0 union select k from unnest($1::text[]) k where rooms() > 0`}})
+				"item": `select id::text from item where id = any($1::text[]::int[]) and rooms() > 0 union select k from unnest($1::text[]) k where rooms() > 0`,
+			}})
 			w.c.Projections[0].Query = c.query
 			w.start()
 			w.drained()

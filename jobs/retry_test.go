@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -45,11 +46,8 @@ func (w *world) conflicts() *mapping {
 		return &backends.Error{Op: "write", Class: backends.Rejected, Err: fmt.Errorf("failed to parse field [v] of type [long] in document with id '%s'. Preview of field's value: 'bad %s'", r.Key, r.Key)}
 	}
 	w.store.onWrite = func(_ context.Context, _ int, rs []backends.Record) error {
-		for _, r := range rs {
-			if bad(r) {
-				m.writes.Add(1)
-				break
-			}
+		if slices.ContainsFunc(rs, bad) {
+			m.writes.Add(1)
 		}
 		return nil
 	}
@@ -331,7 +329,8 @@ func TestRetryOfDependants(t *testing.T) {
 	w.exec(`alter table item add shelf int`)
 	w.exec(`create function rooms() returns int language plpgsql as $$ begin return 1 / 0; end $$`)
 	w.c.Kinds = append(w.c.Kinds, outbox.Kind{Name: "shelf", Table: "shelf", Dependants: map[string]string{
-		"item": `select id::text from item where shelf = any($1::text[]::int[]) and rooms() > 0`}})
+		"item": `select id::text from item where shelf = any($1::text[]::int[]) and rooms() > 0`,
+	}})
 	w.c.Projections[0].Query = `select i.id as key, s.room as v from item i join shelf s on s.id = i.shelf where i.id = any($1::text[]::int[])`
 	w.start()
 	w.applied(`insert into shelf values (1, 1)`, `insert into item values (1, '', 1)`)

@@ -16,8 +16,10 @@ func TestPattern(t *testing.T) {
 	for _, c := range []struct{ text, key, want string }{
 		{"too long", "1", "too long"},
 		{"as commanded", "manded", "as commanded"},
-		{"mapper_parsing_exception: failed to parse field [price] of type [long] in document with id '4711'. Preview of field's value: 'three euros'",
-			"4711", "mapper_parsing_exception: failed to parse field [price] of type [long] in document with id '…'. Preview of field's value: '…'"},
+		{
+			"mapper_parsing_exception: failed to parse field [price] of type [long] in document with id '4711'. Preview of field's value: 'three euros'",
+			"4711", "mapper_parsing_exception: failed to parse field [price] of type [long] in document with id '…'. Preview of field's value: '…'",
+		},
 		{"[1:120] failed to parse field [v2] of type [date]", "x", "[#] failed to parse field [v2] of type [date]"},
 		{`invalid input syntax for type integer: "it's"`, "x", `invalid input syntax for type integer: "…"`},
 		{`null value in column "a" of relation "t" violates not-null constraint`, "a", `null value in column "a" of relation "t" violates not-null constraint`},
