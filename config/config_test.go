@@ -35,6 +35,9 @@ worker:
   late: 1m
   poll: true
   refuse_copy: true
+  retry_first: 2m
+  retry_most: 1h
+  park_limit: none
 kinds:
   file:
     table: app.files
@@ -94,20 +97,21 @@ func TestParseWhole(t *testing.T) {
 			Lease: 10 * time.Second, Slice: 90 * time.Second, Linger: time.Second, Patience: 2 * time.Second,
 			Request: 3 * time.Second, SaveEvery: 100 * time.Millisecond, Retention: 7 * 24 * time.Hour,
 			Zombie: time.Hour, Late: time.Minute, Poll: true, RefuseCopy: true,
+			RetryFirst: 2 * time.Minute, RetryMost: time.Hour, ParkLimit: jobs.NoParkLimit,
 		},
 		Kinds: []Kind{
 			{
-				Name: "file", Table: "app.files", Key: []string{"path"}, Line: 23,
+				Name: "file", Table: "app.files", Key: []string{"path"}, Line: 26,
 				Dependants: map[string]string{"symbol": "select id from app.symbols where file = any($1)"},
 			},
-			{Name: "symbol", Table: "app.symbols", Key: []string{"file", "name"}, PerRow: true, Line: 28},
+			{Name: "symbol", Table: "app.symbols", Key: []string{"file", "name"}, PerRow: true, Line: 31},
 		},
-		Backends: []Backend{{Name: "search", Type: "store", Line: 33, Settings: map[string]any{
+		Backends: []Backend{{Name: "search", Type: "store", Line: 36, Settings: map[string]any{
 			"addresses": []any{"http://one", "http://two"}, "pool": 8, "ratio": 0.5, "tls": true, "nothing": nil,
 			"nested": map[string]any{"deep": "1"},
 		}}},
 		Projections: []Projection{{
-			Kind: "file", Backend: "search", Target: "files", Line: 43,
+			Kind: "file", Backend: "search", Target: "files", Line: 46,
 			Query: "select path as key from app.files where path = any($1)", Settings: map[string]any{"shards": 2},
 		}},
 		Alerts: alerts.Settings{

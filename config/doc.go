@@ -22,6 +22,9 @@
 //	  late: 15m                          # how long a request may still arrive after its sender gave up
 //	  poll: false                        # true: no LISTEN (PgBouncer in transaction mode, PREPARE TRANSACTION)
 //	  refuse_copy: false                 # true: fail in a copy of the database instead of feeding the same stores
+//	  retry_first: 1m                    # after which what is parked is tried again first; it doubles each time in vain
+//	  retry_most: 6h                     # the longest such pause
+//	  park_limit: 1000                   # a backend pauses when it refused so many for one reason, and more than it took; or none
 //	verify:                              # when backends are verified without being asked to; default: never
 //	  every: 24h                         # how often
 //	  from: 02:00                        # the window of the day in which it works; default: all day
@@ -50,7 +53,7 @@
 //	    type: postgres                   # a registered type of backend
 //	    settings: {}                     # what the type asks for: addresses, credentials, limits. A backend of type
 //	                                     # postgres that names no url is in the database above
-//	    worker: {patience: 1m}           # lanes, batch_records, batch_bytes, patience, request and rate of this store alone
+//	    worker: {patience: 1m}           # lanes, batch_records, batch_bytes, patience, request, rate and park_limit of this store alone
 //	    verify: {every: 7d}              # where this store differs from verify above; off: never
 //	projections:
 //	  - kind: file                       # from this kind

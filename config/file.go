@@ -107,6 +107,9 @@ func (r *reader) worker(w *jobs.Settings) map[string]field {
 		"late":          r.duration(&w.Late, time.Second, "15m"),
 		"poll":          r.flag(&w.Poll),
 		"refuse_copy":   r.flag(&w.RefuseCopy),
+		"retry_first":   r.duration(&w.RetryFirst, time.Second, "1m"),
+		"retry_most":    r.duration(&w.RetryMost, time.Second, "6h"),
+		"park_limit":    r.parkLimit(&w.ParkLimit),
 	}
 }
 
@@ -119,6 +122,7 @@ func (r *reader) limits(l *jobs.Limits) map[string]field {
 		"patience":      r.duration(&l.Patience, time.Millisecond, "15s"),
 		"request":       r.duration(&l.Request, time.Millisecond, "30s"),
 		"rate":          r.count(&l.Rate, 100_000_000),
+		"park_limit":    r.parkLimit(&l.ParkLimit),
 	}
 }
 

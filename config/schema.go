@@ -49,6 +49,10 @@ func wholeNumber(about string, most int) object {
 	return or(about, object{"type": "integer", "minimum": 1, "maximum": most})
 }
 
+func numberOrNone(about string, most int) object {
+	return or(about, object{"anyOf": []any{object{"type": "integer", "minimum": 1, "maximum": most}, object{"const": "none"}}})
+}
+
 func byteCount(about string) object {
 	return or(about, object{"type": []string{"integer", "string"}, "pattern": `^[0-9]+ *([KMG]iB)?$`, "minimum": 65536})
 }
@@ -112,6 +116,9 @@ func workerSchema() object {
 		"late":          timeSpan("How long a request may still arrive after its sender gave up. Default: 15m."),
 		"poll":          yesOrNo("True: no LISTEN, for PgBouncer in transaction mode and PREPARE TRANSACTION."),
 		"refuse_copy":   yesOrNo("True: fail in a copy of the database instead of feeding the same stores."),
+		"retry_first":   timeSpan("After which what is parked is tried again first; it doubles each time in vain. Default: 1m."),
+		"retry_most":    timeSpan("The longest such pause. Default: 6h."),
+		"park_limit":    numberOrNone("A backend pauses when it refused so many records for one reason within ten minutes, and more than it took. Default: 1000.", parkLimitMost),
 	})
 }
 
@@ -123,6 +130,7 @@ func limitsSchema() object {
 		"patience":      timeSpan("How long a job retries the store before River retries it."),
 		"request":       timeSpan("Time for one request to the store."),
 		"rate":          wholeNumber("Records a second that a process writes at most. Default: any number.", 100_000_000),
+		"park_limit":    numberOrNone("It pauses when it refused so many records for one reason within ten minutes, and more than it took.", parkLimitMost),
 	})
 }
 

@@ -57,6 +57,20 @@ func (r *reader) count(to *int, most int) field {
 	})
 }
 
+// parkLimitMost is the largest limit of what is parked that means something.
+const parkLimitMost = 1_000_000
+
+// parkLimit reads how many records a backend may park for one reason, or that there is no such limit.
+func (r *reader) parkLimit(to *int) field {
+	return convert(r, to, "a whole number from 1 to "+strconv.Itoa(parkLimitMost)+", or none", func(s string) (int, bool) {
+		if s == "none" {
+			return jobs.NoParkLimit, true
+		}
+		v, err := strconv.Atoi(s)
+		return v, err == nil && v >= 1 && v <= parkLimitMost
+	})
+}
+
 // level reads a level of the log.
 func (r *reader) level(to *slog.Level) field {
 	return convert(r, to, "one of debug, info, warn, error", func(s string) (slog.Level, bool) {

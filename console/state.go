@@ -143,7 +143,7 @@ select pg_total_relation_size('outbox.log'), coalesce((select extract(epoch from
 	}
 	list := []prometheus.Metric{gauge(descLogBytes, float64(bytes)), gauge(descOldest, max(oldest, 0))}
 	for _, b := range backends {
-		list = append(list, gauge(descByEngine, one(b.PausedBy == outbox.Engine), b.Name))
+		list = append(list, gauge(descByEngine, one(b.PausedBy == outbox.ByEngine || b.PausedBy == outbox.ByLimit), b.Name))
 		for _, state := range health.States {
 			list = append(list, gauge(descHealth, one(b.State == state), b.Name, string(state)))
 		}

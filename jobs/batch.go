@@ -86,7 +86,8 @@ func (b *batchWrite) once(ctx context.Context, records []backends.Record) (left 
 		}
 		return records, failure, errors.Join(err, b.mend(ctx, failure))
 	}
-	var doubtful []backends.Record
+	var refused, doubtful []backends.Record
+	var why []*backends.Error
 	var behind []overtaken
 	applied := 0 // the records up to here are applied, or are not
 	for i, r := range results {
@@ -99,7 +100,7 @@ func (b *batchWrite) once(ctx context.Context, records []backends.Record) (left 
 		case r.Outcome == backends.Stale:
 			behind = append(behind, overtaken{records[i], r.Stored})
 		case judge(r.Err.Class) == park:
-			b.w.park(b.plan.Kind, b.plan.place(), records[i].Key, records[i].Version, r.Err)
+			refused, why = append(refused, records[i]), append(why, r.Err)
 		default:
 			left, failure = append(left, records[i]), graver(failure, r.Err)
 			if judge(r.Err.Class) == doubts {
@@ -111,6 +112,9 @@ func (b *batchWrite) once(ctx context.Context, records []backends.Record) (left 
 	if err := errors.Join(b.suspect(ctx, doubtful), b.mend(ctx, failure)); err != nil {
 		return nil, nil, err
 	}
+	if err := b.park(ctx, refused, why); err != nil {
+		return nil, nil, err
+	}
 	risen, fight, err := b.overtake(ctx, behind)
 	return append(left, risen...), graver(failure, fight), err
 }
@@ -118,8 +122,21 @@ func (b *batchWrite) once(ctx context.Context, records []backends.Record) (left 
 // acknowledge notes what the store holds now.
 func (b *batchWrite) acknowledge(records []backends.Record, stale bool) {
 	if len(records) > 0 {
+		if !stale {
+			b.w.s.lately.took(place{b.plan.Kind, b.plan.place()}, len(records), time.Now())
+		}
 		b.w.acknowledge(b.plan, records, stale, b.parked)
 	}
+}
+
+// park parks the records that were refused.
+func (b *batchWrite) park(ctx context.Context, refused []backends.Record, why []*backends.Error) error {
+	for i, r := range refused {
+		if err := b.w.park(ctx, b.plan.Kind, b.plan.place(), r.Key, r.Version, why[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // suspect makes records suspect whose request may still arrive: once for all the tries of a batch.
@@ -219,7 +236,9 @@ func (b *batchWrite) overtake(ctx context.Context, behind []overtaken) ([]backen
 		case o.stored <= o.record.Version:
 			b.acknowledge([]backends.Record{o.record}, true)
 		case o.stored >= versionsEnd:
-			b.w.park(b.plan.Kind, b.plan.place(), o.record.Key, o.record.Version, b.foreign(o.stored))
+			if err := b.w.park(ctx, b.plan.Kind, b.plan.place(), o.record.Key, o.record.Version, b.foreign(o.stored)); err != nil {
+				return nil, nil, err
+			}
 		default:
 			records, above = append(records, o.record), max(above, o.stored)
 		}

@@ -50,7 +50,13 @@ type Settings struct {
 	Poll         bool          // look for changes instead of being notified: for PgBouncer in transaction mode, and where PREPARE TRANSACTION is used
 	Lanes        int           // lanes of backends added from now on; default 1
 	RefuseCopy   bool          // fail in a copy of the database, instead of taking its positions over and feeding the same stores
+	RetryFirst   time.Duration // after which parked records are tried again first; it doubles with each time in a row that none is taken; default 1m
+	RetryMost    time.Duration // the longest such pause; default 6h
+	ParkLimit    int           // a backend pauses when it refused so many records for one reason within ten minutes, and more than it took; default 1000, NoParkLimit: never
 }
+
+// NoParkLimit is a ParkLimit that lets a backend park whatever it refuses.
+const NoParkLimit = -1
 
 // Limits are settings of one backend alone. Zero values mean those of Settings.
 type Limits struct {
@@ -61,12 +67,14 @@ type Limits struct {
 	Request      time.Duration // as Settings.Request
 	Rate         int           // records a second that all lanes of a process write together at most; zero: any number
 	Verify       Schedule      // when the backend is verified without being asked to; zero: never
+	ParkLimit    int           // as Settings.ParkLimit
 }
 
 // within is the settings with the limits instead of theirs.
 func (l Limits) within(s Settings) Settings {
 	s.Lanes, s.BatchRecords, s.BatchBytes = cmp.Or(l.Lanes, s.Lanes), cmp.Or(l.BatchRecords, s.BatchRecords), cmp.Or(l.BatchBytes, s.BatchBytes)
 	s.Patience, s.Request = cmp.Or(l.Patience, s.Patience), cmp.Or(l.Request, s.Request)
+	s.ParkLimit = cmp.Or(l.ParkLimit, s.ParkLimit)
 	return s
 }
 
@@ -88,6 +96,9 @@ func (s Settings) withDefaults() Settings {
 	def(&s.Zombie, 24*time.Hour)
 	def(&s.Late, 15*time.Minute)
 	def(&s.Lanes, 1)
+	def(&s.RetryFirst, time.Minute)
+	def(&s.RetryMost, max(6*time.Hour, s.RetryFirst))
+	def(&s.ParkLimit, 1000)
 	return s
 }
 
@@ -126,6 +137,9 @@ func (s Settings) problems() []error {
 	positive("retention", s.Retention > 0, s.Retention, "above zero")
 	positive("zombie", s.Zombie > 0, s.Zombie, "above zero")
 	positive("late", s.Late > 0, s.Late, "above zero")
+	positive("retry first", s.RetryFirst > 0, s.RetryFirst, "above zero")
+	positive("retry most", s.RetryMost >= s.RetryFirst, s.RetryMost, "at least retry first")
+	positive("park limit", s.ParkLimit == NoParkLimit || s.ParkLimit >= 1, s.ParkLimit, "at least 1, or NoParkLimit")
 	positive("lanes", s.Lanes >= 1 && s.Lanes <= 256, s.Lanes, "1 to 256")
 	return errs
 }

@@ -40,6 +40,9 @@ type Engine struct {
 	unwell  chan struct{} // wakes the guard: a request failed
 	watch   *healthWatch  // how the stores are
 
+	parkedNews atomic.Bool   // something was parked since the keeper last looked
+	retrying   chan struct{} // a token for each retry job at work
+
 	room   chan struct{} // a token for each lane that the pool has connections for
 	atWork atomic.Int32  // lanes that are worked here right now
 
@@ -59,7 +62,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if err := roomy(c); err != nil {
 		return nil, err
 	}
-	e := &Engine{c: c, log: c.Logger, tracer: newTracer(c.Tracing), process: self(), ended: make(chan struct{}), room: make(chan struct{}, (c.Pool.Config().MaxConns-short)/perLane), stores: map[string]*store{}, paused: map[string]string{}, unwell: make(chan struct{}, 1)}
+	e := &Engine{c: c, log: c.Logger, tracer: newTracer(c.Tracing), process: self(), ended: make(chan struct{}), room: make(chan struct{}, (c.Pool.Config().MaxConns-short)/perLane), retrying: make(chan struct{}, retriesAtOnce), stores: map[string]*store{}, paused: map[string]string{}, unwell: make(chan struct{}, 1)}
 	e.hard, e.drop = context.WithCancel(context.WithoutCancel(ctx))
 	e.watch = newHealthWatch(e)
 	e.waker = outbox.NewWaker(c.Pool, c.Logger)
@@ -122,6 +125,7 @@ func (e *Engine) river() (*river.Client[pgx.Tx], error) {
 		river.AddWorkerSafely(workers, &verifier{e: e}),
 		river.AddWorkerSafely(workers, &rebuildWorker{e: e}),
 		river.AddWorkerSafely(workers, &alertWorker{e: e, sender: alerts.NewSender()}),
+		river.AddWorkerSafely(workers, &retrier{e: e}),
 	); err != nil {
 		return nil, fmt.Errorf("adding workers: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,9 +26,6 @@ type dependant struct {
 
 // relogChunk is how many keys are put into the log at once.
 const relogChunk = 10_000
-
-// spreading stands for a target in the table of what is parked: keys whose dependants could not be found.
-const spreading = "(dependants)"
 
 // loadKinds reads what the database knows of kinds.
 func loadKinds(ctx context.Context, db outbox.DB) (map[string]kind, error) {
@@ -134,7 +132,7 @@ func (w *writer) allParked(ctx context.Context, name string, cause outbox.Cause)
 	for id, concerned := range ids {
 		switch {
 		case !concerned:
-		case id.Target == spreading:
+		case id.Target == outbox.Spreading:
 			w.forgive(id, ids)
 		default:
 			keys = append(keys, id.Key)
@@ -183,12 +181,12 @@ func (w *writer) changed(ctx context.Context, name string, keys []string, cause 
 	err := w.reader.Log(ctx, func(ctx context.Context, conn *pgx.Conn) error { return w.spread(ctx, conn, 0, name, keys, cause) })
 	switch {
 	case err == nil:
-		return w.unpark(ctx, name, spreading, keys)
+		w.s.lately.took(place{name, outbox.Spreading}, len(keys), time.Now())
+		return w.unpark(ctx, name, outbox.Spreading, keys)
 	case !refused(err):
 		return err
 	case len(keys) == 1:
-		w.park(name, spreading, keys[0], 0, backends.AsError("follow", w.s.name, err))
-		return nil
+		return w.park(ctx, name, outbox.Spreading, keys[0], 0, backends.AsError("follow", w.s.name, err))
 	}
 	if err := w.changed(ctx, name, keys[:len(keys)/2], cause); err != nil {
 		return err

@@ -150,7 +150,7 @@ func (s *store) reopened(ctx context.Context, c Config) (*store, error) {
 	if !fresh.fits() {
 		return nil, fmt.Errorf("backend %s: %w", s.name, errOutdated)
 	}
-	fresh.removed, fresh.preparing, fresh.verifying = s.removed, s.preparing, s.verifying
+	fresh.removed, fresh.preparing, fresh.verifying, fresh.lately = s.removed, s.preparing, s.verifying, s.lately
 	fresh.prepared = s.readied(ctx, fresh)
 	return fresh, nil
 }

@@ -30,13 +30,14 @@ type keeper struct {
 	e      *Engine
 	called map[ProjectArgs]time.Time
 	probed map[string]time.Time
+	tried  map[string]time.Time // when a sample of what a backend is paused for was last asked about
 	chored time.Time
 	tasks  sync.WaitGroup // what would keep it waiting
 }
 
 // keep supervises the lanes until ctx ends.
 func (e *Engine) keep(ctx context.Context) {
-	k := &keeper{e: e, called: map[ProjectArgs]time.Time{}, probed: map[string]time.Time{}}
+	k := &keeper{e: e, called: map[ProjectArgs]time.Time{}, probed: map[string]time.Time{}, tried: map[string]time.Time{}}
 	defer k.tasks.Wait()
 	for ctx.Err() == nil {
 		if err := k.turn(ctx); err != nil && ctx.Err() == nil {
@@ -58,9 +59,13 @@ func (k *keeper) turn(ctx context.Context) error {
 		}
 		k.turnOver(ctx)
 		k.probe(ctx, lanes, time.Now())
+		k.tryLimited(ctx, lanes, time.Now())
+		if k.e.parkedNews.Swap(false) {
+			err = k.e.tendParked(ctx)
+		}
 		if changed := k.e.notePaused(lanes); changed || time.Since(k.chored) >= choreEvery {
 			k.chored = time.Now()
-			err = k.chores(ctx)
+			err = errors.Join(err, k.chores(ctx))
 		}
 		due, busy = k.due(lanes, k.e.runs, time.Now()), allBusy(lanes, k.e.runs)
 		return len(due) > 0 || busy, at, err
@@ -105,10 +110,10 @@ func (k *keeper) due(lanes []outbox.LaneState, runs func(string) bool, now time.
 }
 
 // chores is what is done now and then: it looks whether the database has a new history, moves the positions of idle
-// lanes, shows on River's queues which backends are paused, notes processes that have ended, calls for rebuilds that
-// nobody sees to, and for verifies that are due.
+// lanes, shows on River's queues which backends are paused, notes processes that have ended, and calls for rebuilds and
+// retries of parked records that nobody sees to, and for verifies that are due.
 func (k *keeper) chores(ctx context.Context) error {
-	return errors.Join(k.e.settle(ctx), outbox.AdvanceIdle(ctx, k.e.c.Pool), k.e.showPaused(ctx), k.e.bury(ctx), k.e.tend(ctx), k.e.schedule(ctx))
+	return errors.Join(k.e.settle(ctx), outbox.AdvanceIdle(ctx, k.e.c.Pool), k.e.showPaused(ctx), k.e.bury(ctx), k.e.tend(ctx), k.e.tendParked(ctx), k.e.schedule(ctx))
 }
 
 // turnOver gives backends whose projections or generations have changed to those that do their work from now on.
@@ -218,6 +223,11 @@ func (e *Engine) notePaused(lanes []outbox.LaneState) (changed bool) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for name, by := range e.paused {
+		if s := e.stores[name]; s != nil && now[name] == "" && by != outbox.ByBreaker {
+			s.lately.reset()
+		}
+	}
 	changed = !maps.Equal(now, e.paused)
 	e.paused = now
 	return changed

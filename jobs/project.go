@@ -84,6 +84,10 @@ func (p *projector) Work(ctx context.Context, job *river.Job[ProjectArgs]) error
 
 // outcome does what the end of a job asks for, and answers the error that River shall know.
 func (e *Engine) outcome(ctx context.Context, s *store, out *Output, err error) error {
+	if over, ok := errors.AsType[*limitError](err); ok {
+		out.Paused = storable(over.Error())
+		return e.pauseAtLimit(context.WithoutCancel(ctx), s, over)
+	}
 	why, classified := errors.AsType[*backends.Error](err)
 	_, history := errors.AsType[*outbox.HistoryError](err)
 	switch {

@@ -50,6 +50,8 @@ type store struct {
 	probing  atomic.Bool          // its pause is being tested
 	flow     *flow.Gate           // of requests to it
 	rate     *rate.Limiter        // of records to it; nil: none
+	lately   *lately              // what its targets took and refused
+	most     int                  // records of one reason that it may park within a while; none with NoParkLimit
 
 	pool        outbox.DB
 	projections []Projection              // that are configured
@@ -134,7 +136,7 @@ func describeStore(ctx context.Context, c Config, cfg backends.Config, b backend
 	}
 	s := &store{
 		cfg: cfg, name: cfg.Name, typ: cfg.Type, backend: b, plans: map[string][]*plan{}, digests: map[[2]string]string{},
-		limits: c.Limits[cfg.Name], patience: c.settings(cfg.Name).Patience, pool: c.Pool, projections: projections, generations: all.generations,
+		limits: c.Limits[cfg.Name], patience: c.settings(cfg.Name).Patience, most: c.settings(cfg.Name).ParkLimit, lately: &lately{}, pool: c.Pool, projections: projections, generations: all.generations,
 		removed: make(chan struct{}), preparing: make(chan struct{}, 1), verifying: make(chan struct{}, 1), features: features,
 	}
 	s.failover = failoverOf(b)

@@ -33,13 +33,15 @@ type writer struct {
 	outcome  map[outbox.RecordID]*outbox.Parked // what is parked, or with nil no longer parked, since the last save
 	parks    bool                               // the backend has parked something
 	behind   map[string][]string                // keys of the complete pages since the last save
+	counted  map[outbox.ParkedReason]counted    // of groups that may be about to exceed the limit
+	trial    bool                               // it tries a sample of what the backend is paused for: no limit holds
 }
 
 // newWriter makes the writer of a tenure.
 func (e *Engine) newWriter(ctx context.Context, s *store, t *outbox.Tenure) (*writer, error) {
 	w := &writer{
 		e: e, s: s, t: t, reader: outbox.NewReader(e.c.Pool, t, s.sources), position: t.Start,
-		outcome: map[outbox.RecordID]*outbox.Parked{}, behind: map[string][]string{},
+		outcome: map[outbox.RecordID]*outbox.Parked{}, behind: map[string][]string{}, counted: map[outbox.ParkedReason]counted{},
 	}
 	if err := s.agrees(ctx, e.c.Pool); err != nil {
 		return nil, err
@@ -70,7 +72,9 @@ func (w *writer) complete(f *flight) {
 // planned sends the records of one projection out, in parallel batches. It returns when the last has begun.
 func (w *writer) planned(ctx context.Context, f *flight, p planned) error {
 	for _, r := range p.refused {
-		w.park(p.plan.Kind, p.plan.place(), r.key, r.version, r.err)
+		if err := w.park(ctx, p.plan.Kind, p.plan.place(), r.key, r.version, r.err); err != nil {
+			return err
+		}
 	}
 	if len(p.records) == 0 {
 		return nil
@@ -89,11 +93,12 @@ func (w *writer) planned(ctx context.Context, f *flight, p planned) error {
 
 // recall answers which of the keys are parked, or will be by the next save. Most backends have parked nothing.
 func (w *writer) recall(ctx context.Context, kind, target string, keys []string) (map[outbox.RecordID]bool, error) {
-	if !w.parks {
-		return nil, nil
-	}
 	found := map[outbox.RecordID]bool{}
 	w.mu.Lock()
+	if !w.parks {
+		w.mu.Unlock()
+		return nil, nil
+	}
 	for id := range w.outcome { // a save may park them, and forget them here, after they were looked for
 		found[id] = true
 	}
@@ -180,20 +185,27 @@ func (w *writer) unpark(ctx context.Context, kind, target string, keys []string)
 	return nil
 }
 
-// park notes a record that was refused for good. It is stored with the position.
-func (w *writer) park(kind, target, key string, version int64, err *backends.Error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.done.Parked++
-	w.parks = true
+// park notes a record that was refused for good: it is stored with the position. Every record that is parked comes by here.
+// It fails with a *limitError, and the record stays in the log, when masses of records are refused for the same reason.
+func (w *writer) park(ctx context.Context, kind, target, key string, version int64, err *backends.Error) error {
 	cause := err.Error()
 	if err.Err != nil {
 		cause = err.Err.Error()
 	}
-	w.outcome[outbox.RecordID{Kind: kind, Target: target, Key: key}] = &outbox.Parked{
+	p := &outbox.Parked{
 		Kind: kind, Target: target, Key: key,
 		Class: string(err.Class), Error: storable(cause), Advice: storable(err.What()), Version: version,
 	}
+	p.Pattern = outbox.Pattern(p.Error, key)
+	if err := w.limit(ctx, p, err); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done.Parked++
+	w.parks = true
+	w.outcome[outbox.RecordID{Kind: kind, Target: target, Key: key}] = p
+	return nil
 }
 
 // saveDue saves if there is something to save and the last time is long enough ago.
@@ -227,6 +239,9 @@ func (w *writer) save(ctx context.Context, floor int64) error {
 		return err
 	}
 	w.dirty, w.savedAt = false, time.Now()
+	if len(w.outcome) > 0 {
+		w.e.parkedNews.Store(true)
+	}
 	clear(w.outcome)
 	clear(w.behind)
 	return nil

@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +34,7 @@ func TestParkedGroups(t *testing.T) {
 		{Backend: "b", Kind: "l", Target: "t", Class: "rejected", Error: "no number", Advice: "mend it", Records: 1, Key: "1"},
 		{Backend: "c", Kind: "k", Target: "u", Class: "denied", Error: "not yours", Advice: "ask", Records: 1, Key: "1"},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(ParkedGroup{}, "First", "Last")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(ParkedGroup{}, "ID", "First", "Last")); diff != "" {
 		t.Error(diff)
 	}
 	if age := got[0].Last.Sub(got[0].First); age != 2*time.Hour {
@@ -78,11 +80,12 @@ func TestRetryParked(t *testing.T) {
 	t.Parallel()
 	w := newParked(t)
 	w.exec(`insert into outbox.parked (backend, kind, target, key, class, error, advice, version) values ('b', 'k', 'other', '1', 'rejected', 'x', 'y', 1)`)
-	n, err := RetryParked(t.Context(), w.pool, ParkedFilter{Kind: "k"})
+	n, err := RetryParked(t.Context(), w.pool, ParkedFilter{Kind: "k"}, "mended")
 	w.ok(err)
 	if n != 4 {
 		t.Errorf("%d records are tried again: want 4", n)
 	}
+	w.want("retried b k 1 mended", `select what || ' ' || backend || ' ' || kind || ' ' || key || ' ' || reason from outbox.events where details->>'error' = 'x'`)
 	w.want("b k {1,2} | c k {1}", `select string_agg(backend || ' ' || kind || ' ' || keys::text, ' | ' order by backend) from outbox.log`)
 	w.want("5", `select count(*) from outbox.parked`)
 }
@@ -92,7 +95,7 @@ func TestRetryManyParked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "b")
 	w.exec(`insert into outbox.parked (backend, kind, target, key, class, error, advice, version) select 'b', 'k', 't', i::text, 'rejected', 'x', 'y', 1 from generate_series(1, 1201) i`)
-	n, err := RetryParked(t.Context(), w.pool, ParkedFilter{})
+	n, err := RetryParked(t.Context(), w.pool, ParkedFilter{}, "")
 	w.ok(err)
 	if n != 1201 {
 		t.Errorf("%d records are tried again", n)
@@ -104,13 +107,91 @@ func TestRetryManyParked(t *testing.T) {
 func TestDropParked(t *testing.T) {
 	t.Parallel()
 	w := newParked(t)
-	n, err := DropParked(t.Context(), w.pool, ParkedFilter{Backend: "b", Kind: "k"})
+	n, err := DropParked(t.Context(), w.pool, ParkedFilter{Backend: "b", Kind: "k"}, "old test data")
 	w.ok(err)
 	if n != 2 {
 		t.Errorf("%d records were dropped: want 2", n)
 	}
 	w.want("b l, c k", `select string_agg(backend || ' ' || kind, ', ' order by backend) from outbox.parked`)
 	w.want("0", `select count(*) from outbox.log`)
+	w.want("dropped b k 1 of t: old test data, dropped b k 2 of t: old test data", `
+select string_agg(format('%s %s %s %s of %s: %s', what, backend, kind, key, details->>'target', reason), ', ' order by id) from outbox.events where who = session_user`)
+	if _, err := DropParked(t.Context(), w.pool, ParkedFilter{}, ""); !contains(err, "a reason is missing") {
+		t.Errorf("without a reason: %v", err)
+	}
+	w.want("2", `select count(*) from outbox.parked`)
+}
+
+// Of very many records that are dropped together a bounded number have events of their own, and one sums all of them up.
+func TestDropManyParked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "b")
+	w.exec(`insert into outbox.parked (backend, kind, target, key, class, error, advice, version) select 'b', 'k', 't', i::text, 'rejected', 'x' || i, 'y', 1 from generate_series(1, 250) i`)
+	n, err := DropParked(t.Context(), w.pool, ParkedFilter{Backend: "b", Class: "rejected"}, "they are of no use")
+	w.ok(err)
+	if n != 250 {
+		t.Errorf("%d records were dropped", n)
+	}
+	w.want("101", `select count(*) from outbox.events where what = 'dropped'`)
+	w.want(`250 {"class": "rejected", "backend": "b"} 10 x1 they are of no use`, `
+select format('%s %s %s %s %s', details->>'records', details->>'filter', jsonb_array_length(details->'sample'), details->'sample'->0->>'error', reason)
+  from outbox.events where key is null`)
+}
+
+// Records that are refused for one reason are one group, whatever their keys and values are, and however they came there;
+// other targets and classes are others.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "b")
+	tenure := w.take("b", "me")
+	park := func(target, key, class, text string) Parked {
+		return Parked{Kind: "k", Target: target, Key: key, Class: class, Error: text, Advice: "mend it", Version: 1}
+	}
+	w.ok(tenure.Save(t.Context(), w.pool, tenure.Start, Outcome{Parked: []Parked{
+		park("t", "1", "rejected", "field [a] cannot be 'one' in 1"), park("t", "2", "rejected", "field [a] cannot be 'two' in 2"),
+		park("t", "3", "rejected", "field [b] cannot be 'one' in 1"), park("u", "1", "rejected", "field [a] cannot be 'one' in 1"), park("t", "4", "denied", "field [a] cannot be 'one' in 1"),
+	}}))
+	w.exec(`update outbox.parked set last_at = last_at - interval '1 hour' where key in ('1', '3')`)
+	groups := func(f ParkedFilter) string {
+		t.Helper()
+		list, err := ParkedGroups(t.Context(), w.pool, f)
+		w.ok(err)
+		var text []string
+		for _, g := range list {
+			text = append(text, fmt.Sprint(g.Target, " ", g.Class, " ", g.Records, " ", g.Key, " ", g.Error, " ", g.Tries, " ", g.Next == nil))
+		}
+		return strings.Join(text, "\n")
+	}
+	want := `t rejected 2 2 field [a] cannot be 'two' in 2 0 true
+t denied 1 4 field [a] cannot be 'one' in 1 0 true
+t rejected 1 3 field [b] cannot be 'one' in 1 0 true
+u rejected 1 1 field [a] cannot be 'one' in 1 0 true`
+	if diff := cmp.Diff(want, groups(ParkedFilter{})); diff != "" {
+		t.Error(diff)
+	}
+	id := w.text(`select group_id from outbox.parked where key = '2'`)
+	w.exec(`insert into outbox.retries (backend, group_id, kind, target, class, pattern, tries, next_at) select 'b', '` + id + `', 'k', 't', 'rejected', '', 3, now()`)
+	if got, want := groups(ParkedFilter{Group: id, Since: time.Now().Add(-time.Minute)}), "t rejected 1 2 field [a] cannot be 'two' in 2 3 false"; got != want {
+		t.Errorf("of the last minute: %s", got)
+	}
+	list, err := ParkedRecords(t.Context(), w.pool, ParkedFilter{Group: id}, 10)
+	w.ok(err)
+	if len(list) != 2 || list[0].Group != id || list[0].Key != "2" {
+		t.Errorf("the group has %+v", list)
+	}
+	w.ok(tenure.Save(t.Context(), w.pool, tenure.Start, Outcome{Parked: []Parked{park("t", "1", "rejected", "field [b] cannot be 'one' in 1")}}))
+	w.want("2", `select count(*) from outbox.parked p where p.group_id = (select group_id from outbox.parked where key = '3')`)
+}
+
+// What is parked because of its dependants is logged for all backends again: a row of the log for one backend has none
+// followed.
+func TestRetryOfDependants(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "b")
+	w.exec(`insert into outbox.parked (backend, kind, target, key, class, error, advice, version) values ('b', 'k', '(dependants)', '1', 'rejected', 'x', 'y', 1)`)
+	_, err := RetryParked(t.Context(), w.pool, ParkedFilter{}, "")
+	w.ok(err)
+	w.want("{1} true", `select keys::text || ' ' || (backend is null) from outbox.log`)
 }
 
 // What fails says what was being done.
@@ -121,8 +202,8 @@ func TestParkedErrors(t *testing.T) {
 	cancel()
 	_, groups := ParkedGroups(over, w.pool, ParkedFilter{})
 	_, records := ParkedRecords(over, w.pool, ParkedFilter{}, 1)
-	_, retry := RetryParked(over, w.pool, ParkedFilter{})
-	_, drop := DropParked(over, w.pool, ParkedFilter{})
+	_, retry := RetryParked(over, w.pool, ParkedFilter{}, "")
+	_, drop := DropParked(over, w.pool, ParkedFilter{}, "x")
 	for want, err := range map[string]error{
 		"listing what is parked": groups, "listing what is parked:": records, "logging again what is parked": retry, "dropping what is parked": drop,
 	} {

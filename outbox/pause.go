@@ -11,22 +11,26 @@ import (
 const (
 	ByBreaker  = "breaker"  // no process reaches the store; the first that does resumes it
 	ByEngine   = "engine"   // something must be mended first; the engine looks now and then whether it is
+	ByLimit    = "limit"    // it refuses masses of records for one reason; the engine tries a sample of them now and then
 	ByOperator = "operator" // somebody wants it so, until somebody resumes it
 )
+
+// pausers are all who pause a backend, in that order.
+const pausers = `array['breaker', 'engine', 'limit', 'operator']`
 
 // notedPause is the end of a statement whose first part, p, answers the backends that it paused: each is an event.
 const notedPause = `
 insert into outbox.events (what, who, backend, reason)
 select 'paused', case when p.paused_by = 'operator' then session_user else 'engine' end, p.name, p.paused from p`
 
-// Pause stops the workers of a backend after their page, for the reason given. by is ByOperator, ByEngine or ByBreaker.
+// Pause stops the workers of a backend after their page, for the reason given. by is ByOperator, ByLimit, ByEngine or ByBreaker.
 // Pausing a paused backend keeps the first reason, unless it takes over from somebody who may do less. It is an event.
 func Pause(ctx context.Context, db DB, name, by, reason string) error {
 	_, err := db.Exec(ctx, `
 with p as (
   update outbox.backends set paused = $3, paused_by = $2, paused_at = clock_timestamp()
    where name = $1 and (paused is null
-         or array_position(array['breaker', 'engine', 'operator'], paused_by) < array_position(array['breaker', 'engine', 'operator'], $2))
+         or array_position(`+pausers+`, paused_by) < array_position(`+pausers+`, $2))
   returning name, paused, paused_by)`+notedPause, name, by, reason)
 	if err != nil {
 		return fmt.Errorf("pausing backend %s: %w", name, err)

@@ -13,6 +13,15 @@ type Parked struct {
 	Kind, Target, Key    string
 	Class, Error, Advice string
 	Version              int64
+	Pattern              string // of Error; empty: it is made of it
+}
+
+// pattern is that of the error.
+func (p Parked) pattern() string {
+	if p.Pattern != "" {
+		return p.Pattern
+	}
+	return Pattern(p.Error, p.Key)
 }
 
 // RecordID names one record in a backend.
@@ -35,13 +44,13 @@ with s as (
    where backend = $1 and lane = $2 and epoch = $3 and (` + markSQL + `) = $11
   returning version, hold > clock_timestamp() as hold),
 p as (
-  insert into outbox.parked as k (backend, kind, target, key, class, error, advice, version)
-  select $1, u.* from s, unnest($12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::bigint[]) u
+  insert into outbox.parked as k (backend, kind, target, key, class, error, advice, pattern, version)
+  select $1, u.* from s, unnest($12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::bigint[]) u
   on conflict (backend, kind, target, key) do update
-     set class = excluded.class, error = excluded.error, advice = excluded.advice, version = excluded.version,
+     set class = excluded.class, error = excluded.error, advice = excluded.advice, pattern = excluded.pattern, version = excluded.version,
          attempts = k.attempts + 1, last_at = clock_timestamp()),
 d as (
-  delete from outbox.parked k using s, unnest($19::text[], $20::text[], $21::text[]) u (kind, target, key)
+  delete from outbox.parked k using s, unnest($20::text[], $21::text[], $22::text[]) u (kind, target, key)
    where k.backend = $1 and k.kind = u.kind and k.target = u.target and k.key = u.key)
 select version, hold from s`
 
@@ -122,15 +131,15 @@ func (t *Tenure) lazily(ctx context.Context, db Beginner, sql string, args []any
 }
 
 func parkedColumns(parked []Parked) []any {
-	text := make([][]string, 6)
+	text := make([][]string, 7)
 	versions := make([]int64, 0, len(parked))
 	for _, p := range parked {
-		for i, s := range []string{p.Kind, p.Target, p.Key, p.Class, p.Error, p.Advice} {
+		for i, s := range []string{p.Kind, p.Target, p.Key, p.Class, p.Error, p.Advice, p.pattern()} {
 			text[i] = append(text[i], s)
 		}
 		versions = append(versions, p.Version)
 	}
-	return []any{texts(text[0]), texts(text[1]), texts(text[2]), texts(text[3]), texts(text[4]), texts(text[5]), versions}
+	return []any{texts(text[0]), texts(text[1]), texts(text[2]), texts(text[3]), texts(text[4]), texts(text[5]), texts(text[6]), versions}
 }
 
 func idColumns(ids []RecordID) []any {

@@ -24,9 +24,13 @@ func (a *app) parked() *cobra.Command {
 		Use:   "parked",
 		Short: "Lists, shows, retries or drops what backends refused",
 		Long: `A record that a backend refuses for good is parked, with the reason, and the work goes on.
-A later write of its key that the backend takes ends that by itself. When the cause is
-mended without such a write, in the store for example, retry has the records written again.`,
-		Example:     "  outflow parked list\n  outflow parked show search symbol 4711\n  outflow parked retry --backend search --kind symbol",
+A later write of its key that the backend takes ends that by itself.
+
+Records of a kind that a target refuses for the same reason are a group. Workers try each
+group again after growing pauses, from a minute to six hours: first a few of its records and,
+if they are taken, the others. So it ends by itself when the cause is mended in the store as
+well; retry has them written again at once.`,
+		Example:     "  outflow parked list\n  outflow parked show search symbol 4711\n  outflow parked retry --group 3f0c2a91d7b4",
 		Annotations: exits(nil),
 		Args:        noArgs,
 		RunE:        func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -42,13 +46,15 @@ func (a *app) parkedList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "Lists what is parked, by reason or by record",
-		Long: `Lists what is parked, grouped by backend, kind and reason; with --keys record by record, those
-refused last first.
+		Long: `Lists what is parked in groups of one reason, with when they are tried again; with --keys
+record by record, those refused last first. TRIES is how often in a row some of a group were
+tried again and none was taken; of a record, how often it was refused.
 
-With --json the output is {"groups": [{"backend", "kind", "target", "class", "error",
-"advice", "records", "key", "first_at", "last_at"}]}, where key is the one refused last; with
---keys {"records": [{"backend", "kind", "target", "key", "class", "error", "advice",
-"attempts", "version", "first_at", "last_at"}]}.`,
+With --json the output is {"groups": [{"group", "backend", "kind", "target", "class", "error",
+"advice", "records", "key", "first_at", "last_at", "tries", "next_at"}]}, where key, error and
+advice are those of the record refused last; with --keys {"records": [{"backend", "kind",
+"target", "key", "group", "class", "error", "advice", "attempts", "version", "first_at",
+"last_at"}]}.`,
 		Example:     "  outflow parked list\n  outflow parked list --backend search --keys --json | jq -r '.records[].key'",
 		Annotations: exits(map[int]string{exitOK: "told, whatever it is", exitNotWell: "PostgreSQL refused a statement"}),
 		Args:        noArgs,
@@ -70,6 +76,7 @@ func (f *parkedFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.Backend, "backend", "", "only of this `BACKEND`")
 	cmd.Flags().StringVar(&f.Kind, "kind", "", "only of this `KIND`")
 	cmd.Flags().StringVar(&f.Target, "target", "", "only of this `TARGET`")
+	cmd.Flags().StringVar(&f.Group, "group", "", "only of this `GROUP`, as list names it")
 	cmd.Flags().StringVar(&f.Class, "class", "", "only of this `CLASS` of errors, such as rejected")
 	cmd.Flags().StringArrayVar(&f.Keys, "key", nil, "only this `KEY`; can be repeated")
 }
@@ -87,11 +94,24 @@ func (a *app) listParkedGroups(ctx context.Context, pool *pgxpool.Pool, f outbox
 		return nil
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "BACKEND\tKIND\tTARGET\tRECORDS\tLAST\tSUCH AS\tWHY")
+	fmt.Fprintln(w, "GROUP\tBACKEND\tKIND\tTARGET\tRECORDS\tLAST\tTRIES\tNEXT\tSUCH AS\tWHY")
 	for _, g := range groups {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s ago\t%s\t%s\n", g.Backend, g.Kind, g.Target, number(g.Records), since(g.Last), g.Key, inLine(g.Error))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s ago\t%d\t%s\t%s\t%s\n",
+			g.ID, g.Backend, g.Kind, g.Target, number(g.Records), since(g.Last), g.Tries, due(g.Next), g.Key, inLine(g.Error))
 	}
 	return w.Flush()
+}
+
+// due is when a group is tried again.
+func due(at *time.Time) string {
+	switch {
+	case at == nil:
+		return "-" // no worker has looked at it yet
+	case time.Until(*at) <= 0:
+		return "now"
+	default:
+		return "in " + span(time.Until(*at))
+	}
 }
 
 func (a *app) listParkedRecords(ctx context.Context, pool *pgxpool.Pool, f outbox.ParkedFilter, limit int, json bool) error {
@@ -116,16 +136,18 @@ func (a *app) listParkedRecords(ctx context.Context, pool *pgxpool.Pool, f outbo
 
 func (a *app) parkedRetry() *cobra.Command {
 	var f parkedFlags
+	var reason string
 	cmd := &cobra.Command{
 		Use:   "retry",
 		Short: "Has parked records written again",
-		Long: `Puts the keys of parked records into the log again, for their backends. They stay parked until
-they are written; those refused again count one try more. Choose by flags, or take --all.`,
-		Example:     "  outflow parked retry --backend search\n  outflow parked retry --all",
+		Long: `Puts the keys of parked records into the log again, for their backends: all of them at once,
+not a few first as workers do. They stay parked until they are written; those refused again
+count one try more. Choose by flags, or take --all. What was done is kept as events.`,
+		Example:     "  outflow parked retry --group 3f0c2a91d7b4\n  outflow parked retry --backend search --key 4711\n  outflow parked retry --all",
 		Annotations: exits(map[int]string{exitOK: "they are in the log", exitNotWell: "PostgreSQL refused a statement"}),
 		Args:        noArgs,
 		RunE: a.chosen(&f, func(ctx context.Context, pool *pgxpool.Pool) error {
-			n, err := outbox.RetryParked(ctx, pool, f.ParkedFilter)
+			n, err := outbox.RetryParked(ctx, pool, f.ParkedFilter, reason)
 			if err == nil {
 				fmt.Fprintf(a.out, "%s will be written again\n", counted(n, "record"))
 			}
@@ -134,30 +156,40 @@ they are written; those refused again count one try more. Choose by flags, or ta
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&f.all, "all", false, "all that is parked")
+	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that is kept with what was done")
 	return cmd
 }
 
 func (a *app) parkedDrop() *cobra.Command {
 	var f parkedFlags
+	var reason string
 	cmd := &cobra.Command{
 		Use:   "drop",
 		Short: "Forgets parked records",
 		Long: `Forgets parked records. Their backends keep what they have of them: verify reports them as
 missing or different from then on. Better take them out of the projection by a condition.
-Choose by flags, or take --all.`,
-		Example:     "  outflow parked drop --backend search --kind symbol --key 4711",
+Choose by flags, or take --all. Who dropped what, and the reason, are kept as events: one for
+each of up to 100 records, and one for all of more.`,
+		Example:     "  outflow parked drop --backend search --kind symbol --key 4711 --reason 'generated, nobody searches it'",
 		Annotations: exits(map[int]string{exitOK: "they are forgotten", exitNotWell: "PostgreSQL refused a statement"}),
 		Args:        noArgs,
-		RunE: a.chosen(&f, func(ctx context.Context, pool *pgxpool.Pool) error {
-			n, err := outbox.DropParked(ctx, pool, f.ParkedFilter)
-			if err == nil {
-				fmt.Fprintf(a.out, "%s forgotten\n", counted(n, "record"))
-			}
-			return err
-		}),
+	}
+	drop := a.chosen(&f, func(ctx context.Context, pool *pgxpool.Pool) error {
+		n, err := outbox.DropParked(ctx, pool, f.ParkedFilter, reason)
+		if err == nil {
+			fmt.Fprintf(a.out, "%s forgotten\n", counted(n, "record"))
+		}
+		return err
+	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if reason = inLine(reason); reason == "" {
+			return usageError{errors.New("say why by --reason: it is kept with what was dropped")}
+		}
+		return drop(cmd, args)
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&f.all, "all", false, "all that is parked")
+	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` that is kept with what was dropped; it must be given")
 	return cmd
 }
 
@@ -165,7 +197,7 @@ Choose by flags, or take --all.`,
 func (a *app) chosen(f *parkedFlags, fn func(context.Context, *pgxpool.Pool) error) func(*cobra.Command, []string) error {
 	run := a.withPool(func(ctx context.Context, pool *pgxpool.Pool, _ []string) error { return fn(ctx, pool) })
 	return func(cmd *cobra.Command, args []string) error {
-		if none := f.Backend+f.Kind+f.Target+f.Class == "" && len(f.Keys) == 0; none != f.all {
+		if none := f.Backend+f.Kind+f.Target+f.Class+f.Group == "" && len(f.Keys) == 0; none != f.all {
 			return usageError{errors.New("choose records by flags, or all of them by --all, and not both")}
 		}
 		return run(cmd, args)

@@ -97,6 +97,7 @@ func (a *app) printParked(s shownRecord) {
 	fmt.Fprintf(a.out, "%s of kind %s, refused by %s for %s\n", s.Key, s.Kind, s.Backend, s.Target)
 	fmt.Fprintf(a.out, "  why      %s (%s)\n", inLine(s.Error), s.Class)
 	fmt.Fprintf(a.out, "  to do    %s\n", inLine(s.Advice))
+	fmt.Fprintf(a.out, "  group    %s\n", s.Group)
 	fmt.Fprintf(a.out, "  refused  %s, first %s, last %s\n", counted(int64(s.Attempts), "time"), s.First.UTC().Format(time.RFC3339), s.Last.UTC().Format(time.RFC3339))
 	switch {
 	case s.Problem != "":
