@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/outflow-db/outflow/health"
+	"github.com/outflow-db/outflow/outbox"
 )
 
 // Facts are what is known when somebody looks.
@@ -118,7 +119,7 @@ type finder func(rule, backend, kind, format string, args ...any)
 // findHealth looks at one backend.
 func findHealth(b health.Backend, s Settings, found finder) {
 	switch {
-	case b.State == health.Paused && b.PausedBy == "engine":
+	case b.State == health.Paused && b.PausedBy != outbox.ByOperator:
 		found(BackendPaused, b.Name, "", "%s pauses: %s", b.Name, b.Reason)
 	case b.State.Bad():
 		found(BackendFailing, b.Name, "", "%s is %s: %s", b.Name, b.State, b.Reason)
