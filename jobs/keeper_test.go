@@ -120,7 +120,9 @@ func TestProbe(t *testing.T) {
 	}
 	_, stop := w.start()
 	token := w.write(rows(3))
-	eventually(t, "it was tried", func() bool { return probes.Load() > 0 })
+	eventually(t, "it is paused", func() bool { return value[bool](w, `select paused is not null from outbox.backends`) })
+	before := probes.Load()
+	eventually(t, "it was tried", func() bool { return probes.Load() > before })
 	if got := value[string](w, `select paused from outbox.backends`); containsAll(got, "denied", "as commanded") != nil {
 		t.Errorf("the reason is %s", got)
 	}

@@ -20,7 +20,6 @@ import (
 	"github.com/vesoft-inc/nebula-go/v3/nebula"
 
 	"github.com/outflow-db/outflow/backends"
-	"github.com/outflow-db/outflow/integration/faults"
 	"github.com/outflow-db/outflow/internal/endpoints"
 	"github.com/outflow-db/outflow/internal/nebulaserver"
 	"github.com/outflow-db/outflow/internal/nebulatest"
@@ -180,8 +179,8 @@ func TestLeave(t *testing.T) {
 func TestPreferred(t *testing.T) {
 	t.Parallel()
 	at := nebulatest.Open(t)
-	gate := faults.New(t, at.Addr)
-	b := opened(t, at, dict{"addresses": []any{gate.Addr(), at.Addr}})
+	gate := newDoor(t, at.Addr)
+	b := opened(t, at, dict{"addresses": []any{gate.Addr().String(), at.Addr}})
 	states := func() string { return string(b.Endpoints()[0].State + " " + b.Endpoints()[1].State) }
 	nodes := func() (list []int) {
 		b.pool.mu.Lock()
@@ -194,19 +193,18 @@ func TestPreferred(t *testing.T) {
 	if err := b.Health(t.Context()); err != nil || !slices.Equal(nodes(), []int{0}) {
 		t.Fatalf("got %v, sessions are with %v", err, nodes())
 	}
-	gate.Refuse(true)
-	gate.Cut()
+	gate.set(true)
 	for range 4 {
 		_ = b.Health(t.Context())
 	}
 	if err := b.Health(t.Context()); err != nil || states() != "down up" || !slices.Equal(nodes(), []int{1}) {
 		t.Errorf("got %v, the graphds are %s, sessions are with %v", err, states(), nodes())
 	}
-	if err := b.Probe(t.Context(), gate.Addr()); err == nil {
+	if err := b.Probe(t.Context(), gate.Addr().String()); err == nil {
 		t.Error("a probe says that it is well")
 	}
-	gate.Refuse(false)
-	if err := b.Probe(t.Context(), gate.Addr()); err != nil {
+	gate.set(false)
+	if err := b.Probe(t.Context(), gate.Addr().String()); err != nil {
 		t.Error(err)
 	}
 	if err := b.Health(t.Context()); err != nil || states() != "up up" || !slices.Contains(nodes(), 0) {

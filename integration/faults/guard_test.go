@@ -41,7 +41,7 @@ func TestOutagePauses(t *testing.T) {
 	if err := w.source.QueryRow(t.Context(), attempts).Scan(&before); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(3 * time.Second) // a job would fail within
+	time.Sleep(3 * time.Second)                                                                       // a job would fail within
 	if err := w.source.QueryRow(t.Context(), attempts).Scan(&after); err != nil || after > before+1 { // one was about to be made
 		t.Errorf("%d jobs were made while the backend was paused, %v", after-before, err)
 	}

@@ -165,11 +165,11 @@ func compare(ctx context.Context, n int, list []step) error {
 			cancel()
 			done(errGone)
 		}
-		want := ""
-		for _, down := range d.down {
-			want += map[bool]string{true: "d", false: "u"}[down]
+		want := make([]byte, n)
+		for j, down := range d.down {
+			want[j] = map[bool]byte{true: 'd', false: 'u'}[down]
 		}
-		if got := s.states(); got != want {
+		if got := s.states(); got != string(want) {
 			return fmt.Errorf("step %d: the endpoints are %s, want %s", at, got, want)
 		}
 	}

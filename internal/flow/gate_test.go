@@ -228,8 +228,8 @@ func TestGateWaits(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		select {
-		case <-entered:
-			t.Error("it entered before there was room")
+		case err := <-entered:
+			t.Errorf("it entered before there was room: %v", err)
 		default:
 		}
 		first.Took(10, time.Millisecond)
