@@ -173,32 +173,3 @@ func TestSwitchUnderLoadWithAPoisonedKey(t *testing.T) {
 	stop()
 	w.exact(s)
 }
-
-// P15. What a worker wrote of a row is what another one reads of it later, for columns of every sort, whatever the settings
-// of database and session have become meanwhile: texts of floats, of times and of intervals depend on them.
-func TestTextsDependOnNoSetting(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.exec(`alter table item add f float8 default 0.1 + 0.2, add r real default 1.1, add t timestamptz default now(), add d date default current_date,
-  add i interval default '1 day 02:03:04.5', add b bytea default '\xdeadbeef', add j jsonb default '{"a": 1.50}', add x numeric default 1.50, add a text[] default '{NULL,"a b"}'`)
-	w.c.Projections[0].Query = `select id as key, v, f, r, t, d, i, b, j, x, a, f::text || t::text || d::text || i::text || b::text as texts from item where id = any($1::text[]::int[])`
-	w.start()
-	w.applied(rows(20))
-	w.exec(`do $$ declare s text; begin foreach s in array '{"datestyle = ''German''","timezone = ''Asia/Tokyo''","intervalstyle = ''iso_8601''","extra_float_digits = -10","bytea_output = ''escape''"}'::text[] loop
-  execute format('alter database %I set %s', current_database(), s); end loop; end $$`)
-	w.pool.Reset() // other sessions
-	if value[string](w, `show datestyle`) == "ISO, MDY" {
-		t.Fatal("the settings have no effect")
-	}
-	if r := w.verify(jobs.VerifyOptions{}); !r.OK() {
-		t.Errorf("verify reads something else than was written: %+v", r)
-	}
-	before := w.store.held("items", "1")
-	if err := outbox.Relog(t.Context(), w.pool, "main", "item", []string{"1"}, outbox.Cause{}); err != nil {
-		t.Fatal(err)
-	}
-	w.drained()
-	if after := w.store.held("items", "1"); after.Version <= before.Version || string(after.Doc) != string(before.Doc) || after.Digest != before.Digest {
-		t.Errorf("written again, the record is another one:\n%s\n%s", before.Doc, after.Doc)
-	}
-}
