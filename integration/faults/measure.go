@@ -88,9 +88,22 @@ func (l *Lab) caughtUp(ctx context.Context, stores []*Store) error {
 		err = insist(ctx, func() error { return outbox.Wait(ctx, l.db(), token, names...) })
 	}
 	if err != nil {
-		return fmt.Errorf("a change after the fault did not arrive: %w", err)
+		return fmt.Errorf("a change after the fault did not arrive: %w: %s", err, l.state(context.WithoutCancel(ctx)))
 	}
 	return nil
+}
+
+// state tells what the workers are about, for the error of a fault that was not overcome.
+func (l *Lab) state(ctx context.Context) (text string) {
+	err := l.db().QueryRow(ctx, `
+select coalesce((select string_agg(format('%s by %s: %s', name, paused_by, paused), '; ') from outbox.backends where paused is not null), 'none paused')
+    || ' | ' || (select string_agg(format('%s of %s until %s', backend, owner, expires - clock_timestamp()), '; ') from outbox.lanes)
+    || ' | ' || coalesce((select string_agg(format('%s %s %s %s %s', id, queue, state, attempt, errors[array_upper(errors, 1)]->>'error'), '; ')
+                            from river.river_job where kind = 'project' and state not in ('completed', 'cancelled', 'discarded')), 'no jobs')`).Scan(&text)
+	if err != nil {
+		return err.Error()
+	}
+	return text
 }
 
 // insist does something again and again until it works or ctx ends: the database may be gone for a moment.
