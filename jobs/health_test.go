@@ -228,8 +228,15 @@ type manyEndpoints struct {
 	list atomic.Pointer[[]backends.Endpoint]
 }
 
-func (m *manyEndpoints) Endpoints() []backends.Endpoint      { return *m.list.Load() }
-func (m *manyEndpoints) Probe(context.Context, string) error { return nil }
+func (m *manyEndpoints) Endpoints() []backends.Endpoint { return *m.list.Load() }
+
+// Probe finds b:1 down.
+func (m *manyEndpoints) Probe(_ context.Context, address string) error {
+	if address == "b:1" {
+		return fails(backends.Transient)
+	}
+	return nil
+}
 
 // What the engine pauses, parks and leaves behind is told, each once, whichever process looks; what follows from a pause
 // is not told.
@@ -306,4 +313,54 @@ func TestAlertSettingsAreChecked(t *testing.T) {
 	if err := e.Change(t.Context(), changed); !errors.Is(err, jobs.ErrRestart) {
 		t.Errorf("another bound: %v", err)
 	}
+}
+
+// Stores are asked from outside, each endpoint by itself: one that answers is healthy, one that is slow or has an
+// endpoint that does not answer is degraded, one that does not answer or cannot be opened is down.
+func TestProbeAsksStores(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.c.Health = health.Pace{Quick: time.Minute, Late: 50 * time.Millisecond}
+	slow := newFake(t)
+	slow.onHealth = func() error { time.Sleep(2 * time.Millisecond); return nil }
+	deaf := &deafStore{fake: newFake(t)}
+	fakes.Store(t.Name()+"deaf", deaf)
+	many := &manyEndpoints{fake: newFake(t)}
+	many.list.Store(&[]backends.Endpoint{{Address: "a:1", State: backends.EndpointUp}, {Address: "b:1", State: backends.EndpointUp}})
+	fakes.Store(t.Name()+"many", many)
+	named := func(name, id string) backends.Config {
+		return backends.Config{Name: name, Type: "fake", Settings: map[string]any{"id": id}}
+	}
+	w.c.Backends = append(w.c.Backends, slow.config(t, "slow"), named("deaf", t.Name()+"deaf"), named("many", t.Name()+"many"), named("lost", "none"))
+	list, err := jobs.Probe(t.Context(), w.c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		state  health.State
+		reason string
+	}{{health.Healthy, ""}, {health.Healthy, ""}, {health.Down, "no answer within 50ms"}, {health.Degraded, "endpoint b:1 is down"}, {health.Down, "no such fake"}} {
+		if p := list[i]; p.State != want.state || !strings.Contains(p.Reason, want.reason) || p.State == health.Healthy && p.Took <= 0 {
+			t.Errorf("%+v, want %v", p, want)
+		}
+	}
+	if e := list[3].Endpoints; len(e) != 2 || e[0].State != health.Healthy || e[1].Reason != "transient: as commanded" {
+		t.Errorf("%+v", e)
+	}
+	w.c.Health = health.Pace{Quick: time.Nanosecond}
+	if list, err = jobs.Probe(t.Context(), w.c); err != nil || list[1].State != health.Degraded || list[3].Endpoints[0].State != health.Degraded {
+		t.Errorf("%+v, %v", list, err)
+	}
+	w.c.Pool = nil
+	if _, err := jobs.Probe(t.Context(), w.c); err == nil {
+		t.Error("without a pool")
+	}
+}
+
+// deafStore does not answer health checks until it is told to give up.
+type deafStore struct{ *fake }
+
+func (deafStore) Health(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
