@@ -45,9 +45,9 @@ func newOffice(t *testing.T) *office {
 	return o
 }
 
-func (o *office) exec(sql string, args ...any) {
+func (o *office) exec(sql string) {
 	o.t.Helper()
-	if _, err := o.pool.Exec(o.t.Context(), sql, args...); err != nil {
+	if _, err := o.pool.Exec(o.t.Context(), sql); err != nil {
 		o.t.Fatalf("%s: %v", sql, err)
 	}
 }

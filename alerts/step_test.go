@@ -70,7 +70,9 @@ func TestOneAlert(t *testing.T) {
 	y.looks(2*minute, lags("a"))
 	y.looks(4*60*minute, lags("a"))
 	y.looks(minute - 1)
-	y.looks(1, lags("a")) // it was not over
+	if y.looks(1, lags("a")); y.all[0].State != Firing || !y.all[0].Since.Equal(noon.Add(15*time.Second)) {
+		t.Errorf("it was not over: %+v", y.all[0])
+	}
 	y.looks(10 * minute)
 	if d := cmp.Diff([]string{"firing lag-high/a", "still firing lag-high/a", "resolved lag-high/a"}, y.told); d != "" {
 		t.Error(d)

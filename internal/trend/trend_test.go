@@ -261,3 +261,21 @@ func TestSpoken(t *testing.T) {
 		t.Error("spans are not rounded")
 	}
 }
+
+// A change that is small against the noise is no trend, though most points go its way; a larger one is.
+func TestSmallAgainstNoise(t *testing.T) {
+	t.Parallel()
+	zigzag := func(slope float64) Series {
+		var values []float64
+		for i := range 61 {
+			values = append(values, slope*float64(i)+[]float64{0, 1, -1}[i%3])
+		}
+		return evenly(values)
+	}
+	if l, ok := Of(zigzag(0.29)); ok {
+		t.Errorf("%+v", l)
+	}
+	if _, ok := Of(zigzag(0.35)); !ok {
+		t.Error("a clear one is none")
+	}
+}
