@@ -24,6 +24,7 @@ type writer struct {
 	flights []*flight // pages under way, in their order; two at most
 	stretch *stretch  // the requests under way; nil: none are
 
+	parking  sync.Mutex // held while a record is parked
 	mu       sync.Mutex // the fields below are changed by parallel batches and by saves
 	done     Output
 	told     Output          // of done, to the observer
@@ -197,6 +198,8 @@ func (w *writer) park(ctx context.Context, kind, target, key string, version int
 		Class: string(err.Class), Error: storable(cause), Advice: storable(err.What()), Version: version,
 	}
 	p.Pattern = outbox.Pattern(p.Error, key)
+	w.parking.Lock() // one at a time is counted and parked: else the limit is passed by what others count meanwhile
+	defer w.parking.Unlock()
 	if err := w.limit(ctx, p, err); err != nil {
 		return err
 	}
