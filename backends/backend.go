@@ -217,5 +217,5 @@ func appendSize(b, part []byte) []byte {
 	if part == nil {
 		size = -1
 	}
-	return binary.BigEndian.AppendUint64(b, uint64(size)) //nolint:gosec // the same bits
+	return binary.BigEndian.AppendUint64(b, uint64(size))
 }

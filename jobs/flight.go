@@ -219,7 +219,7 @@ func (w *writer) along(ctx context.Context, p *plan) (*stretch, error) {
 
 // send begins the requests for records of one projection, as many at once as the store takes.
 func (w *writer) send(ctx context.Context, f *flight, p planned, parked map[outbox.RecordID]bool) error {
-	s, err := w.along(ctx, p.plan)
+	s, err := w.along(ctx, p.plan) //nolint:contextcheck // the stretch under way has the context it began with
 	if err != nil {
 		return err
 	}
