@@ -218,8 +218,8 @@ func (w *writer) along(ctx context.Context, p *plan) (*stretch, error) {
 }
 
 // send begins the requests for records of one projection, as many at once as the store takes.
-func (w *writer) send(ctx context.Context, f *flight, p planned, parked map[outbox.RecordID]bool) error {
-	s, err := w.along(ctx, p.plan) //nolint:contextcheck // the stretch under way has the context it began with
+func (w *writer) send(ctx context.Context, f *flight, p planned, parked map[outbox.RecordID]bool) error { //nolint:contextcheck // a stretch that is under way has the context it began with
+	s, err := w.along(ctx, p.plan)
 	if err != nil {
 		return err
 	}
