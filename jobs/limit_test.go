@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -90,12 +91,12 @@ func TestProbeLeavesMassesAlone(t *testing.T) {
 	w.conflicts()
 	w.c.Settings.ParkLimit = 100
 	w.c.Settings.RetryFirst, w.c.Settings.RetryMost = time.Hour, time.Hour
-	var probes atomic.Int64
-	w.store.onHealth = func() error { probes.Add(1); return nil }
 	stop := w.filled()
 	w.exec(`insert into item select g, 'bad ' || g from generate_series(1001, 2000) g`)
 	w.stopped()
 	stop()
+	var probes atomic.Int64 // they prepare the targets again
+	w.store.onPrepare = func(context.Context, int) error { probes.Add(1); return nil }
 	w.run() // a new process probes at once what is for it to probe
 	w.passes(2 * time.Second)
 	if by := value[string](w, `select coalesce(paused_by, 'nobody') from outbox.backends`); by != "limit" || probes.Load() > 0 {
