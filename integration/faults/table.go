@@ -11,14 +11,15 @@ import (
 	"github.com/outflow-db/outflow/backends/qdrant"
 )
 
-// Test is the name of the test that makes the fault, in this package. Some that take long are made by integration/chaos
-// alone.
+// Test is the name of the test that makes the fault, in this package; empty: integration/chaos alone makes it.
 func (s Scenario) Test() string {
 	switch {
 	case s.Sort == Restore:
 		return "TestRestores"
-	case s.Part == elasticsearch.Type && s.Needs&OwnServer != 0:
+	case s.Part == elasticsearch.Type && s.Needs&OwnServer != 0 && s.Name != "clean restart":
 		return "TestEngineElasticsearchKilled"
+	case s.Part == elasticsearch.Type && s.Slow:
+		return ""
 	case s.Slow:
 		return "TestDeniedForAWhile"
 	}
@@ -67,9 +68,17 @@ func row(s Scenario, results []Result) string {
 		lost += r.Lost
 	}
 	if d.N == 0 {
-		return fmt.Sprintf("| %s | %s | | | | 0 | `%s` |\n", s.Name, s.Expect, s.Test())
+		return fmt.Sprintf("| %s | %s | | | | | %s |\n", s.Name, s.Expect, s.tested())
 	}
-	return fmt.Sprintf("| %s | %s | %d | %s | %s | %d | `%s` |\n", s.Name, s.Expect, d.N, seconds(d.P50), seconds(d.Most), lost, s.Test())
+	return fmt.Sprintf("| %s | %s | %d | %s | %s | %d | %s |\n", s.Name, s.Expect, d.N, seconds(d.P50), seconds(d.Most), lost, s.tested())
+}
+
+// tested is how the fault is tested, as the table says it.
+func (s Scenario) tested() string {
+	if s.Test() == "" {
+		return "`integration/chaos -each 1 -elasticsearch` only"
+	}
+	return "`" + s.Test() + "`"
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
