@@ -228,7 +228,7 @@ func TestPages(t *testing.T) {
 	if err := wide.read(t.Context()); err != nil || seen != n {
 		t.Errorf("%d rows, %v", seen, err)
 	}
-	if wider(1, scanPage, 1) < 1 || wider(1<<62, 0, 1) <= 1<<62 {
+	if wider(1, scanPage, 1) < 1 || wider(1<<62, 0, scanPage) <= 1<<62 {
 		t.Error("a range is no range")
 	}
 }
