@@ -68,7 +68,7 @@ func (f *feed) await(ctx context.Context) error {
 	if f.stop() {
 		return errEnough
 	}
-	found, err := f.e.waker.Sleep(ctx, min(f.e.c.Settings.Linger, time.Until(f.until)), func(ctx context.Context) (bool, outbox.Snapshot, error) {
+	found, err := f.e.waker.Await(ctx, min(f.e.c.Settings.Linger, time.Until(f.until)), func(ctx context.Context) (bool, outbox.Snapshot, error) {
 		if f.stop() {
 			return false, outbox.Snapshot{}, errEnough
 		}
@@ -102,8 +102,10 @@ func (f *feed) page(ctx context.Context) error {
 	f.collect.version, f.collect.most, f.collect.bound = version, 0, portionBytes(f.e.c.Settings, int(f.e.atWork.Load()))
 	first := &portion{}
 	var rest []ask
+	ahead := false
 	page, err := f.reader.Page(ctx, f.pos, f.rows, func(ctx context.Context, conn *pgx.Conn, page *outbox.Page) (err error) {
 		rest, err = f.collect.read(ctx, conn, f.s.asks(page), first)
+		ahead = err == nil && len(rest) == 0 && page.Durable && f.offer(page, first)
 		return err
 	})
 	if refused(err) { // some key makes the query fail: the page without its records, and then those by themselves
@@ -117,8 +119,23 @@ func (f *feed) page(ctx context.Context) error {
 		return err
 	}
 	f.rows = nextRows(f.rows, page.Rows, page.Count(), f.keys)
-	f.pos = page.Next
+	if f.pos = page.Next; ahead {
+		f.moved = false
+		return nil
+	}
 	return f.hand(ctx, page, first, rest)
+}
+
+// offer passes a whole page on if the writer waits for it, so that it does not wait for the end of the transaction
+// that read the page as well. It must be on disk what that saw.
+func (f *feed) offer(page *outbox.Page, all *portion) bool {
+	all.page, all.began, all.last = page, f.began, true
+	select {
+	case f.portion <- all:
+		return true
+	default:
+		return false
+	}
 }
 
 // hand passes the first portion on, and then reads and passes on what is left of the page.

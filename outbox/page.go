@@ -43,6 +43,7 @@ type Page struct {
 	Traces  []Trace             // that its changes belong to, each once, up to tracesMost of them
 	Next    Position            // where the lane is when all of it is applied
 	More    bool                // the delta goes on behind it
+	Durable bool                // every transaction that its snapshot sees was on disk when it was read
 
 	seen map[string]map[string]sight // all of Keys, by kind
 }

@@ -2,7 +2,7 @@ package outbox
 
 import (
 	"context"
-	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -26,9 +26,12 @@ select tx::text, id, kind, keys, false, false, '', '', at, coalesce(headers->>'t
 // What a peek reads must lie behind the lane's position: since is the target of the delta under way, or later. Only then
 // does whoever takes the lane over make suspect what a peek had in hand. It makes the same checks as Page.
 func (r *Reader) Peek(ctx context.Context, since Snapshot, keys int, state func(context.Context, *pgx.Conn, *Page) error) (page *Page, now Snapshot, err error) {
-	err = readTx(ctx, r.pool, r.reading, func(conn *pgx.Conn) (lsn string, err error) {
-		var rows []Row
-		if now, lsn, rows, err = r.newest(ctx, conn, since, keys); err != nil {
+	err = onConn(ctx, r.pool, func(conn *pgx.Conn) (lsn string, err error) {
+		l, rows, err := r.newest(ctx, conn, since, keys)
+		if err != nil {
+			return "", err
+		}
+		if now, err = ParseSnapshot(l.now); err != nil {
 			return "", err
 		}
 		page = Collect(Position{At: since}, now, r.t.Range, rows, peekRows+1)
@@ -36,31 +39,20 @@ func (r *Reader) Peek(ctx context.Context, since Snapshot, keys int, state func(
 		if page.Empty() {
 			return "", nil
 		}
-		return lsn, state(ctx, conn, page)
+		return l.waits(), state(ctx, conn, page)
 	})
 	return page, now, err
 }
 
-// newest checks the lane and reads the newest rows, in one round trip. The log is large, or will be, when the plan is
-// made.
-func (r *Reader) newest(ctx context.Context, conn *pgx.Conn, since Snapshot, keys int) (now Snapshot, lsn string, rows []Row, err error) {
+// newest begins a transaction, checks the lane and reads the newest rows, in one round trip. The log is large, or will
+// be, when the plan is made.
+func (r *Reader) newest(ctx context.Context, conn *pgx.Conn, since Snapshot, keys int) (l lane, rows []Row, err error) {
 	var b pgx.Batch
-	b.Queue(`set local enable_seqscan = off`)
-	b.Queue(`set local enable_bitmapscan = off`)
-	b.Queue(laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.mark)
-	b.Queue(peekSQL, since.String(), peekRows, keys)
+	opening := append(slices.Clip(r.reading), "set local enable_seqscan = off", "set local enable_bitmapscan = off")
+	begin(&b, opening)
+	r.queue(&b).Queue(peekSQL, since.String(), peekRows, keys)
 	b.Queue(`set local enable_seqscan = on`)
 	b.Queue(`set local enable_bitmapscan = on`)
-	answers := conn.SendBatch(ctx, &b)
-	defer func() {
-		if cerr := answers.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("looking at the newest rows of the log: %w", cerr)
-		}
-	}()
-	for range 2 {
-		if _, err := answers.Exec(); err != nil {
-			return now, "", nil, fmt.Errorf("looking at the newest rows of the log: %w", err)
-		}
-	}
-	return r.answer(answers)
+	l, err = r.look(conn.SendBatch(ctx, &b), len(opening), into(&rows))
+	return l, rows, err
 }

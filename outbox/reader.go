@@ -20,8 +20,8 @@ var ErrLost = errors.New("the lane is not held any more")
 type Reader struct {
 	pool    *pgxpool.Pool
 	t       *Tenure
-	reading string // opens a transaction that reads
-	logging string // opens one that puts keys into the log as well
+	reading []string // begins a transaction that reads
+	logging []string // begins one that puts keys into the log as well
 }
 
 // NewReader makes a reader for the tenure. The sources are the tables that the projections read, quoted and with
@@ -38,22 +38,39 @@ const (
 )
 
 // opening begins a transaction. Nothing in it may take a snapshot: an ALTER TABLE that rewrites a table
-// between the snapshot and the table's lock would make every row look deleted. The settings fix the text of
-// values, and make row security an error instead of missing rows.
-func opening(mode string, sources []string) string {
-	sql := "begin " + mode + `;
-set local lock_timeout = '2s'; set local row_security = off; set local jit = off;
-set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; set local intervalstyle = 'iso_8601';
-set local bytea_output = 'hex'; set local extra_float_digits = 1; set local lc_monetary = 'C'; set local xmlbinary = 'base64'`
+// between the snapshot and the table's lock would make every row look deleted. settled belongs to it, and comes next.
+func opening(mode string, sources []string) []string {
+	list := []string{"begin " + mode, "set local lock_timeout = '2s'"}
 	if len(sources) > 0 {
-		sql += "; lock table " + strings.Join(sources, ", ") + " in access share mode"
+		list = append(list, "lock table "+strings.Join(sources, ", ")+" in access share mode")
 	}
-	return sql
+	return list
 }
 
-const laneSQL = `select pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text,
+// settled are settings of a transaction, made in a statement that takes a snapshot anyway. They fix the text of values,
+// and make row security an error instead of missing rows.
+const settled = `set_config('row_security', 'off', true) || set_config('jit', 'off', true) ||
+  set_config('timezone', 'UTC', true) || set_config('datestyle', 'ISO, YMD', true) || set_config('intervalstyle', 'iso_8601', true) ||
+  set_config('bytea_output', 'hex', true) || set_config('extra_float_digits', '1', true) || set_config('lc_monetary', 'C', true) ||
+  set_config('xmlbinary', 'base64', true)`
+
+// laneSQL looks at the lane. What is written to the log ahead up to the second column covers all that the snapshot
+// sees; the third says whether that is on disk already, as it mostly is.
+const laneSQL = `select pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text, pg_current_wal_insert_lsn() <= pg_current_wal_flush_lsn(),
   coalesce((select l.epoch = $3 from outbox.lanes l where l.backend = $1 and l.lane = $2), false)
   and coalesce((` + markSQL + `) = $4, false)`
+
+// lane is what laneSQL answers.
+type lane struct {
+	now     string // the snapshot
+	lsn     string
+	durable bool
+	held    bool
+}
+
+func (l *lane) scan(row pgx.Row, more ...any) error {
+	return row.Scan(append([]any{&l.now, &l.lsn, &l.durable, &l.held}, more...)...)
+}
 
 const pageSQL = `
 select tx::text, id, kind, keys, coalesce(headers->>'all', '') = 'true', backend is not null,
@@ -66,73 +83,124 @@ select tx::text, id, kind, keys, coalesce(headers->>'all', '') = 'true', backend
 // than the limit ends at its target.
 //
 // It fails with ErrLost when the lane is not the tenure's own in the transaction's snapshot. When it returns
-// without error, every transaction whose state was read is durable.
+// without error, every transaction whose state was read is durable; when the page says that it is Durable, they are
+// already when state is called.
 func (r *Reader) Page(ctx context.Context, pos Position, limit int, state func(context.Context, *pgx.Conn, *Page) error) (*Page, error) {
 	var page *Page
-	err := readTx(ctx, r.pool, r.reading, func(conn *pgx.Conn) (string, error) {
-		now, lsn, rows, err := r.rows(ctx, conn, pos, limit)
+	err := onConn(ctx, r.pool, func(conn *pgx.Conn) (lsn string, err error) {
+		l, rows, err := r.rows(ctx, conn, pos, limit)
 		if err != nil {
 			return "", err
 		}
 		target := pos.Wants()
 		if target.Zero() {
-			target = now
+			if target, err = ParseSnapshot(l.now); err != nil {
+				return "", err
+			}
 		}
 		page = Collect(pos, target, r.t.Range, rows, limit)
-		if page.Empty() {
+		if page.Durable = l.durable; page.Empty() {
 			return "", nil
 		}
-		return lsn, state(ctx, conn, page)
+		return l.waits(), state(ctx, conn, page)
 	})
 	return page, err
+}
+
+// waits is how far the log ahead has to be on disk yet; empty: it is.
+func (l *lane) waits() string {
+	if l.durable {
+		return ""
+	}
+	return l.lsn
 }
 
 // State calls fn with a connection in a read transaction of its own, which sees everything that the pages read
 // so far saw. It makes the same checks as Page.
 func (r *Reader) State(ctx context.Context, fn func(context.Context, *pgx.Conn) error) error {
-	return readTx(ctx, r.pool, r.reading, r.checked(ctx, fn))
+	return r.checked(ctx, r.reading, fn)
 }
 
 // Log is State in a transaction that may put keys into the log, by Relog: all that fn puts there is in the log when
 // Log returns without error, and none of it otherwise. Each query sees what is committed when it begins.
 func (r *Reader) Log(ctx context.Context, fn func(context.Context, *pgx.Conn) error) error {
-	return readTx(ctx, r.pool, r.logging, r.checked(ctx, fn))
+	return r.checked(ctx, r.logging, fn)
 }
 
-// checked is fn after a check of the lane.
-func (r *Reader) checked(ctx context.Context, fn func(context.Context, *pgx.Conn) error) func(*pgx.Conn) (lsn string, err error) {
-	return func(conn *pgx.Conn) (string, error) {
-		var now, lsn string
-		var held bool
-		if err := conn.QueryRow(ctx, laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.mark).Scan(&now, &lsn, &held); err != nil {
-			return "", fmt.Errorf("checking the lane: %w", err)
+// checked runs fn in a transaction that begins with a check of the lane.
+func (r *Reader) checked(ctx context.Context, opening []string, fn func(context.Context, *pgx.Conn) error) error {
+	return onConn(ctx, r.pool, func(conn *pgx.Conn) (lsn string, err error) {
+		var b pgx.Batch
+		begin(&b, opening)
+		l, err := r.look(conn.SendBatch(ctx, r.queue(&b)), len(opening), nil)
+		if err != nil {
+			return "", err
 		}
-		if !held {
-			return "", ErrLost
-		}
-		return lsn, fn(ctx, conn)
+		return l.waits(), fn(ctx, conn)
+	})
+}
+
+// begin begins a transaction in a batch.
+func begin(b *pgx.Batch, opening []string) {
+	for _, statement := range opening {
+		b.Queue(statement)
 	}
+}
+
+// queue adds laneSQL, with the settings, to a batch.
+func (r *Reader) queue(b *pgx.Batch) *pgx.Batch {
+	b.Queue(laneSQL+", "+settled, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.mark)
+	return b
+}
+
+// look reads the answers to a batch that has begun a transaction with so many statements and looked at the lane; then
+// lets more read the rest.
+func (r *Reader) look(answers pgx.BatchResults, statements int, more func(pgx.BatchResults) error) (l lane, err error) {
+	defer func() {
+		if cerr := answers.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("reading the log: %w", cerr)
+		}
+	}()
+	for range statements {
+		if _, err := answers.Exec(); err != nil {
+			return l, fmt.Errorf("opening a read transaction: %w", err)
+		}
+	}
+	var settings string
+	if err := l.scan(answers.QueryRow(), &settings); err != nil {
+		return l, fmt.Errorf("checking the lane: %w", err)
+	}
+	if !l.held {
+		return l, ErrLost
+	}
+	if more == nil {
+		return l, nil
+	}
+	return l, more(answers)
 }
 
 // ReadTx runs fn with a connection in a read transaction as pages are read in, without a lane: the sources are held,
 // everything is seen as of one snapshot, and values have the same text. What fn sees may not be durable yet.
 func ReadTx(ctx context.Context, pool *pgxpool.Pool, sources []string, fn func(*pgx.Conn) error) error {
-	return readTx(ctx, pool, opening(reads, sources), func(c *pgx.Conn) (string, error) { return "", fn(c) })
+	return onConn(ctx, pool, func(c *pgx.Conn) (lsn string, err error) {
+		var b pgx.Batch
+		begin(&b, append(opening(reads, sources), "select "+settled))
+		if err := c.SendBatch(ctx, &b).Close(); err != nil {
+			return "", fmt.Errorf("opening a read transaction: %w", err)
+		}
+		return "", fn(c)
+	})
 }
 
-// readTx runs fn in a transaction that opening begins. fn answers the end of the write-ahead log at its snapshot, or
-// nothing if what it read does not leave the database.
-func readTx(ctx context.Context, pool *pgxpool.Pool, opening string, fn func(*pgx.Conn) (lsn string, err error)) error {
+// onConn runs fn with a connection on which it begins a transaction, and ends that. fn answers the end of the write-ahead
+// log at its snapshot, or nothing if that is on disk or what it read does not leave the database.
+func onConn(ctx context.Context, pool *pgxpool.Pool, fn func(*pgx.Conn) (lsn string, err error)) error {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting to read the log: %w", err)
 	}
 	defer conn.Release()
 	c := conn.Conn()
-	if _, err := c.Exec(ctx, opening, pgx.QueryExecModeSimpleProtocol); err != nil {
-		rollback(ctx, c)
-		return fmt.Errorf("opening a read transaction: %w", err)
-	}
 	lsn, err := fn(c)
 	if err != nil {
 		rollback(ctx, c)
@@ -177,42 +245,27 @@ func rollback(ctx context.Context, c *pgx.Conn) {
 	}
 }
 
-// rows checks the lane and reads the log, in one round trip.
-func (r *Reader) rows(ctx context.Context, conn *pgx.Conn, pos Position, limit int) (now Snapshot, lsn string, rows []Row, err error) {
+// rows begins a transaction, checks the lane and reads the log, in one round trip.
+func (r *Reader) rows(ctx context.Context, conn *pgx.Conn, pos Position, limit int) (l lane, rows []Row, err error) {
 	var b pgx.Batch
-	b.Queue(laneSQL, r.t.Backend, r.t.Lane, r.t.Epoch, r.t.mark)
-	b.Queue(pageSQL, pageArgs(pos, limit, r.t.Backend)...)
-	answers := conn.SendBatch(ctx, &b)
-	defer func() {
-		if cerr := answers.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("reading the log: %w", cerr)
-		}
-	}()
-	return r.answer(answers)
+	begin(&b, r.reading)
+	r.queue(&b).Queue(pageSQL, pageArgs(pos, limit, r.t.Backend)...)
+	l, err = r.look(conn.SendBatch(ctx, &b), len(r.reading), into(&rows))
+	return l, rows, err
 }
 
-// answer reads what a batch answers that checks the lane and then reads rows.
-func (r *Reader) answer(answers pgx.BatchResults) (now Snapshot, lsn string, rows []Row, err error) {
-	var snap string
-	var held bool
-	if err := answers.QueryRow().Scan(&snap, &lsn, &held); err != nil {
-		return now, "", nil, fmt.Errorf("checking the lane: %w", err)
+// into reads rows of the log.
+func into(rows *[]Row) func(pgx.BatchResults) error {
+	return func(answers pgx.BatchResults) error {
+		found, err := answers.Query()
+		if err == nil {
+			*rows, err = pgx.CollectRows(found, scanRow)
+		}
+		if err != nil {
+			return fmt.Errorf("reading the log: %w", err)
+		}
+		return nil
 	}
-	if !held {
-		return now, "", nil, ErrLost
-	}
-	if now, err = ParseSnapshot(snap); err != nil {
-		return now, "", nil, err
-	}
-	found, err := answers.Query()
-	if err != nil {
-		return now, "", nil, fmt.Errorf("reading the log: %w", err)
-	}
-	rows, err = pgx.CollectRows(found, scanRow)
-	if err != nil {
-		return now, "", nil, fmt.Errorf("reading the log: %w", err)
-	}
-	return now, lsn, rows, nil
 }
 
 func pageArgs(pos Position, limit int, backend string) []any {

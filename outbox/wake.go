@@ -120,6 +120,15 @@ func (w *Waker) Woken() <-chan struct{} {
 // Sleep waits until look finds something to do, ctx ends, or the time is over. look answers the snapshot that it
 // looked in. It reports whether something was found. It looks at least once, and once more at the end.
 func (w *Waker) Sleep(ctx context.Context, most time.Duration, look func(context.Context) (found bool, at Snapshot, err error)) (bool, error) {
+	return w.sleep(ctx, most, look, false)
+}
+
+// Await is Sleep for who reads at once what there is: a notification counts as found without another look.
+func (w *Waker) Await(ctx context.Context, most time.Duration, look func(context.Context) (found bool, at Snapshot, err error)) (bool, error) {
+	return w.sleep(ctx, most, look, true)
+}
+
+func (w *Waker) sleep(ctx context.Context, most time.Duration, look func(context.Context) (found bool, at Snapshot, err error), trusting bool) (bool, error) {
 	begun := time.Now()
 	end := begun.Add(most)
 	for {
@@ -147,6 +156,10 @@ func (w *Waker) Sleep(ctx context.Context, most time.Duration, look func(context
 		}
 		select {
 		case <-before.arrived:
+			if trusting {
+				w.waited(time.Since(begun))
+				return true, nil
+			}
 		case <-ctx.Done():
 			return false, ctx.Err()
 		case <-time.After(nap):
@@ -263,14 +276,14 @@ func (r *Reader) Look(ctx context.Context, pos Position) (found bool, at Snapsho
 			err = fmt.Errorf("looking for changes: %w", cerr)
 		}
 	}()
-	var snap, lsn string
-	var held bool
-	if err := answers.QueryRow().Scan(&snap, &lsn, &held); err != nil {
+	var l lane
+	if err := l.scan(answers.QueryRow()); err != nil {
 		return false, at, fmt.Errorf("looking for changes: %w", err)
 	}
-	if !held {
+	if !l.held {
 		return false, at, ErrLost
 	}
+	var snap string
 	if err := answers.QueryRow().Scan(&snap, &found); err != nil {
 		return false, at, fmt.Errorf("looking for changes: %w", err)
 	}

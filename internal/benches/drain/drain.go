@@ -38,6 +38,7 @@ type result struct {
 	flight         float64       // writes under way, mean
 	start          time.Duration
 	worker, server time.Duration // processor time
+	records        int
 }
 
 // Run measures the embedded read model, in another database of the same server.
@@ -181,6 +182,7 @@ func (m *measurement) end() (r result, err error) {
 	first, last := calls[0].Start, calls[0].End
 	for _, c := range calls {
 		r.rate += float64(c.Records)
+		r.records += c.Records
 		r.flight += c.End.Sub(c.Start).Seconds()
 		if c.Start.Before(first) {
 			first = c.Start

@@ -23,9 +23,15 @@ func rows(bench string, engine, loop []result, single result) []lab.Row {
 		lab.Fact(bench+": engine, start to first write", lab.Millis(lab.Median(each(engine, start))), "ms"),
 		lab.Fact(bench+": engine, CPU of the worker", lab.Median(each(engine, worker)).Seconds(), "s"),
 		lab.Fact(bench+": copy loop, CPU of the worker", lab.Median(each(loop, worker)).Seconds(), "s"),
+		lab.Fact(bench+": engine, CPU over that of the copy loop, worker and PostgreSQL, 100,000 records", lab.Median(of100k(engine))-lab.Median(of100k(loop)), "s"),
 		lab.Fact(bench+": engine, CPU of PostgreSQL, source and store", lab.Median(each(engine, server)).Seconds(), "s"),
 		lab.Fact(bench+": copy loop, CPU of PostgreSQL, source and store", lab.Median(each(loop, server)).Seconds(), "s"),
 	}
+}
+
+// of100k is the processor time of each round for so many records.
+func of100k(list []result) []float64 {
+	return each(list, func(r result) float64 { return (r.worker + r.server).Seconds() * 100_000 / float64(max(r.records, 1)) })
 }
 
 func start(r result) time.Duration  { return r.start }
