@@ -13,7 +13,7 @@ const (
 	LeaseLost Why = "lost"      // it may have been written after the lane was lost
 	EveryKey  Why = "every key" // every key of its kind was concerned
 	Dependant Why = "dependant" // it is made from what changed
-	Revert    Why = "revert"    // a transaction was reverted; this one is for all backends
+	Reversed  Why = "revert"    // a transaction was reverted; this one is for all backends
 )
 
 // whyOf reads the reason off the headers of a row that is for one backend only, and that may have a cause.
@@ -22,7 +22,7 @@ func whyOf(headers map[string]any, only, caused bool) Why {
 	_, reverts := headers["reverts"]
 	switch {
 	case !only && reverts:
-		return Revert
+		return Reversed
 	case !only:
 		return ""
 	case why != "":
