@@ -209,10 +209,41 @@ end $$;
 comment on function outbox.watch(regclass, text, text[], boolean, boolean) is
   'worker: watches a table: its changes go into the log as changes of the kind (default: the table''s name), keyed by these columns (default, and {}: the primary key), by triggers for each statement or for each row (default: false), keeping previous rows for outbox.revert or not (default: false). Again: makes the watch right for what the table is now; null then means: as it is';
 
--- With all four arguments, it is this one that is called, and granted by name.
-create function outbox.watch(rel regclass, kind text, key_columns text[], per_row boolean) returns void
-language sql set search_path = pg_catalog, pg_temp as $$ select outbox.watch($1, $2, $3, $4, null) $$;
-comment on function outbox.watch(regclass, text, text[], boolean) is 'outbox.watch that leaves history as it is';
+-- outbox.watch is granted by the rule.
+create or replace function outbox.grant_worker(role regrole) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  account regclass := to_regclass('public.goose_db_version');
+  only_read regclass[] := '{outbox.kinds, outbox.dependants, outbox.watches, outbox.records, outbox.lag}';
+  one text;
+begin
+  execute format('grant usage on schema outbox, river to %s', role);
+  for one in select c.oid::regclass from pg_class c where c.relnamespace = 'outbox'::regnamespace and c.relkind in ('r', 'p') and c.oid <> all (only_read) loop
+    execute format('grant select, insert, update, delete on %s to %s', one, role);
+  end loop;
+  foreach one in array only_read::text[] loop
+    execute format('grant select on %s to %s', one, role);
+  end loop;
+  execute format('grant select, update on sequence outbox.idle to %s', role);
+  for one in select p.oid::regprocedure from pg_proc p
+              where p.pronamespace = 'outbox'::regnamespace and obj_description(p.oid, 'pg_proc') like 'worker: %' loop
+    execute format('grant execute on function %s to %s', one, role);
+  end loop;
+  execute format('grant execute on function outbox.wake(), outbox.rebase(), outbox.is_watched(regclass, text, text[], boolean), outbox.add_backend(text, text, int),
+    outbox.kind(text, text), outbox.depend(text, text, text), outbox.undepend(text, text) to %s', role);
+  execute format('grant select, insert, update, delete on all tables in schema river to %s', role);
+  execute format('revoke insert, update, delete on river.river_migration from %s', role);
+  execute format('grant usage, select on all sequences in schema river to %s', role);
+  if current_setting('server_version_num')::int >= 170000 then
+    execute format('grant maintain on all tables in schema river to %s', role);
+  end if;
+  if account is not null then
+    execute format('grant select on %s to %s', account, role);
+  end if;
+  if not has_database_privilege(role, current_database(), 'TEMPORARY') then -- verify sorts in temporary tables
+    execute format('grant temporary on database %I to %s', current_database(), role);
+  end if;
+end $$;
 
 create function outbox.is_watched(rel regclass, kind text, key_columns text[], per_row boolean, history boolean) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -557,7 +588,7 @@ create trigger forget_load after update of reverted_by on outbox.transactions
   for each row when (old.reverted_by is distinct from new.reverted_by and new.headers ? 'load') execute function ast.forget_load();
 
 revoke execute on function outbox.columns(regclass), outbox.image_settings(), outbox.image(text, regclass), outbox.refuse_truncate(regclass),
-  outbox.history_source(outbox.watches), outbox.watch(regclass, text, text[], boolean, boolean), outbox.watch(regclass, text, text[], boolean),
+  outbox.history_source(outbox.watches), outbox.watch(regclass, text, text[], boolean, boolean),
   outbox.is_watched(regclass, text, text[], boolean, boolean), outbox.forget_previous(), outbox.prune_history(interval, int),
   outbox.key_match(text, text, outbox.watches), outbox.undo_read(outbox.watches, xid8[]), outbox.undo_source(outbox.watches),
   outbox.undo_cascades(outbox.watches), outbox.undo_check(outbox.watches), outbox.undo_problems(xid8[]), outbox.undo_run(text[][], boolean),
@@ -574,7 +605,7 @@ drop function ast.forget_load(), outbox.revert_load(text, boolean), outbox.rever
   outbox.undo_problems(xid8[]), outbox.undo_check(outbox.watches), outbox.undo_cascades(outbox.watches), outbox.undo_source(outbox.watches),
   outbox.undo_read(outbox.watches, xid8[]), outbox.key_match(text, text, outbox.watches);
 drop trigger forget_previous on outbox.history;
-drop function outbox.watch(regclass, text, text[], boolean, boolean), outbox.watch(regclass, text, text[], boolean),
+drop function outbox.watch(regclass, text, text[], boolean, boolean),
   outbox.is_watched(regclass, text, text[], boolean, boolean), outbox.forget_previous(), outbox.prune_history(interval, int);
 create or replace function outbox.watch_source(w outbox.watches) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -644,6 +675,40 @@ end $$;
 comment on function outbox.watch(regclass, text, text[], boolean) is
   'watches a table: its changes go into the log as changes of the kind (default: the table''s name), keyed by these columns (default, and {}: the primary key), by triggers for each statement or for each row (default: false). Again: makes the watch right for what the table is now; null then means: as it is';
 revoke execute on function outbox.watch(regclass, text, text[], boolean) from public;
+create or replace function outbox.grant_worker(role regrole) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  account regclass := to_regclass('public.goose_db_version');
+  only_read regclass[] := '{outbox.kinds, outbox.dependants, outbox.watches, outbox.records, outbox.lag}';
+  one text;
+begin
+  execute format('grant usage on schema outbox, river to %s', role);
+  for one in select c.oid::regclass from pg_class c where c.relnamespace = 'outbox'::regnamespace and c.relkind in ('r', 'p') and c.oid <> all (only_read) loop
+    execute format('grant select, insert, update, delete on %s to %s', one, role);
+  end loop;
+  foreach one in array only_read::text[] loop
+    execute format('grant select on %s to %s', one, role);
+  end loop;
+  execute format('grant select, update on sequence outbox.idle to %s', role);
+  for one in select p.oid::regprocedure from pg_proc p
+              where p.pronamespace = 'outbox'::regnamespace and obj_description(p.oid, 'pg_proc') like 'worker: %' loop
+    execute format('grant execute on function %s to %s', one, role);
+  end loop;
+  execute format('grant execute on function outbox.wake(), outbox.rebase(), outbox.is_watched(regclass, text, text[], boolean), outbox.add_backend(text, text, int),
+    outbox.watch(regclass, text, text[], boolean), outbox.kind(text, text), outbox.depend(text, text, text), outbox.undepend(text, text) to %s', role);
+  execute format('grant select, insert, update, delete on all tables in schema river to %s', role);
+  execute format('revoke insert, update, delete on river.river_migration from %s', role);
+  execute format('grant usage, select on all sequences in schema river to %s', role);
+  if current_setting('server_version_num')::int >= 170000 then
+    execute format('grant maintain on all tables in schema river to %s', role);
+  end if;
+  if account is not null then
+    execute format('grant select on %s to %s', account, role);
+  end if;
+  if not has_database_privilege(role, current_database(), 'TEMPORARY') then -- verify sorts in temporary tables
+    execute format('grant temporary on database %I to %s', current_database(), role);
+  end if;
+end $$;
 drop function outbox.history_source(outbox.watches), outbox.refuse_truncate(regclass), outbox.image(text, regclass), outbox.image_settings(), outbox.columns(regclass);
 drop table outbox.previous, outbox.transactions, outbox.shapes;
 alter table outbox.watches drop history;
