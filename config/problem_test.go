@@ -60,7 +60,7 @@ func TestProblemsOfFields(t *testing.T) {
 	for _, b := range []broken{
 		{"root", "databse: x", []string{`c.yaml:1:1: unknown field "databse" (did you mean database?): want alerts, backends, console, database, kinds, log, projections, verify, worker`}},
 		{"log", "log: {colour: x}", []string{`c.yaml:1:7: log: unknown field "colour": want format, level`}},
-		{"kind", "kinds: {a: {table: t, tabel: u}}", []string{`c.yaml:1:23: kinds.a: unknown field "tabel" (did you mean table?): want dependants, key, list, per_row, table`}},
+		{"kind", "kinds: {a: {table: t, tabel: u}}", []string{`c.yaml:1:23: kinds.a: unknown field "tabel" (did you mean table?): want dependants, history, key, list, per_row, table`}},
 		{"backend", "backends: {a: {type: store, setings: 1}}", []string{`c.yaml:1:29: backends.a: unknown field "setings" (did you mean settings?): want settings, type, verify, worker`}},
 	} {
 		b.check(t)
