@@ -260,3 +260,62 @@ func by2(w world) uint64 {
 	w.ok(err)
 	return x
 }
+
+// What cannot be restored as it was is refused, and says why: other columns, a table without history, a transaction that is
+// not known or not over, a history that does not cover all that the transaction changed.
+func TestRevertSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(`create table t (id int primary key, v text); create table plain (id int primary key);
+select outbox.watch('t', history => true), outbox.watch('plain')`)
+	refuses := func(tx uint64, why string) {
+		t.Helper()
+		if _, err := w.reverts(Reversal{Transaction: tx}); !contains(err, why) {
+			t.Errorf("got %v, want %s", err, why)
+		}
+	}
+	both := w.did(`insert into t values (1); insert into plain values (1)`)
+	refuses(both, "changed records of kind plain, of which no history was kept")
+	_, err := w.reverts(Reversal{Transaction: both, Force: true})
+	w.ok(err)
+	tx := w.did(`insert into t values (2)`)
+	refuses(tx+100000, "nothing is kept of transaction")
+	w.exec(`alter table t add more int`)
+	refuses(tx, "the columns of table public.t are not what they were: more came")
+	w.exec(`alter table t drop more`)
+	w.mustRevert(tx)
+	tx = w.did(`insert into t values (3)`)
+	w.exec(`select outbox.watch('t', history => false)`)
+	refuses(tx, "table public.t is not watched with history any more")
+	w.exec(`truncate t; select outbox.watch('t', history => true)`)
+	if _, err := w.pool.Exec(t.Context(), `truncate t`); !contains(err, "keeps the history of its rows") {
+		t.Errorf("truncate: %v", err)
+	}
+}
+
+// Partitions are restored through their root, whatever the order of their columns, and whoever wrote them; a table with
+// children that are no partitions cannot have history. Columns that always are identities or generated are no obstacle.
+func TestRevertPartitionsAndGeneratedColumns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(`create table p (k int, id int generated always as identity, v text, d int generated always as (k * 2) stored, primary key (k, id)) partition by range (k);
+create table p1 (v text, gone int, id int not null, k int not null, d int generated always as (k * 2) stored); alter table p1 drop gone;
+alter table p attach partition p1 for values from (0) to (10);
+create table p2 partition of p for values from (10) to (20);
+select outbox.watch('p', history => true); insert into p (k, v) values (1, 'a'), (11, 'b'), (2, 'c')`)
+	before := w.contents("p")
+	tx := w.did(`update p set k = k + 10 where k = 1; update p1 set v = 'x'; delete from p2 where v = 'b'; insert into p (k, v) values (3, 'new')`)
+	after := w.contents("p")
+	by := w.mustRevert(tx)
+	if got := w.contents("p"); got != before {
+		t.Errorf("got %s, want %s", got, before)
+	}
+	w.mustRevert(by)
+	if got := w.contents("p"); got != after {
+		t.Errorf("got %s, want %s", got, after)
+	}
+	w.exec(`create table base (id int primary key); create table child () inherits (base)`)
+	if _, err := w.pool.Exec(t.Context(), `select outbox.watch('base', history => true)`); !contains(err, "is its child, and no partition") {
+		t.Errorf("inheritance: %v", err)
+	}
+}
