@@ -67,6 +67,7 @@ type Kind struct {
 	List       string            // without a table: the query that yields every key; outbox.changed says what changes
 	Key        []string          // the table's key columns; empty: its primary key
 	PerRow     bool              // row triggers instead of statement triggers
+	History    bool              // previous rows are kept
 	Dependants map[string]string // kind to the query that yields its keys for changed keys of this one
 	Line       int               // where the file names it
 }

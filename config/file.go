@@ -103,6 +103,8 @@ func (r *reader) worker(w *jobs.Settings) map[string]field {
 		"request":       r.duration(&w.Request, time.Millisecond, "30s"),
 		"save_every":    r.duration(&w.SaveEvery, time.Millisecond, "200ms"),
 		"retention":     r.duration(&w.Retention, time.Minute, "7d"),
+		"audit":         r.duration(&w.Audit, time.Minute, "7d"),
+		"history":       r.duration(&w.History, time.Minute, "7d"),
 		"zombie":        r.duration(&w.Zombie, time.Minute, "24h"),
 		"late":          r.duration(&w.Late, time.Second, "15m"),
 		"poll":          r.flag(&w.Poll),

@@ -16,7 +16,7 @@ import (
 func (c *Config) Jobs(pool *pgxpool.Pool, logger *slog.Logger) jobs.Config {
 	j := jobs.Config{Pool: pool, Logger: logger, Settings: c.Worker, Alerts: c.Alerts}
 	for _, k := range c.Kinds {
-		j.Kinds = append(j.Kinds, outbox.Kind{Name: k.Name, Table: k.Table, List: k.List, Key: k.Key, PerRow: k.PerRow, Dependants: k.Dependants})
+		j.Kinds = append(j.Kinds, outbox.Kind{Name: k.Name, Table: k.Table, List: k.List, Key: k.Key, PerRow: k.PerRow, History: k.History, Dependants: k.Dependants})
 	}
 	for _, b := range c.Backends {
 		j.Backends = append(j.Backends, backends.Config{Name: b.Name, Type: b.Type, Settings: c.settings(b)})

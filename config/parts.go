@@ -29,6 +29,7 @@ func (r *reader) kinds(c *Config) field {
 				"list":       r.text(&k.List, "a query that yields every key, in one text column named key"),
 				"key":        r.columns(&k.Key),
 				"per_row":    r.flag(&k.PerRow),
+				"history":    r.flag(&k.History),
 				"dependants": r.dependants(c, &k),
 			})
 			r.placed(key, value, path)
@@ -42,8 +43,8 @@ func (r *reader) placed(key, kind *yaml.Node, path string) {
 	switch {
 	case has(kind, "table") && has(kind, "list"):
 		r.fail(key, path, "table and list exclude each other: the table has the keys")
-	case !has(kind, "table") && (has(kind, "key") || has(kind, "per_row")):
-		r.fail(key, path, "table is missing, to which key and per_row belong")
+	case !has(kind, "table") && (has(kind, "key") || has(kind, "per_row") || has(kind, "history")):
+		r.fail(key, path, "table is missing, to which key, per_row and history belong")
 	}
 }
 

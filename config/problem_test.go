@@ -60,7 +60,7 @@ func TestProblemsOfFields(t *testing.T) {
 	for _, b := range []broken{
 		{"root", "databse: x", []string{`c.yaml:1:1: unknown field "databse" (did you mean database?): want alerts, backends, console, database, kinds, log, projections, verify, worker`}},
 		{"log", "log: {colour: x}", []string{`c.yaml:1:7: log: unknown field "colour": want format, level`}},
-		{"kind", "kinds: {a: {table: t, tabel: u}}", []string{`c.yaml:1:23: kinds.a: unknown field "tabel" (did you mean table?): want dependants, key, list, per_row, table`}},
+		{"kind", "kinds: {a: {table: t, tabel: u}}", []string{`c.yaml:1:23: kinds.a: unknown field "tabel" (did you mean table?): want dependants, history, key, list, per_row, table`}},
 		{"backend", "backends: {a: {type: store, setings: 1}}", []string{`c.yaml:1:29: backends.a: unknown field "setings" (did you mean settings?): want settings, type, verify, worker`}},
 	} {
 		b.check(t)
@@ -103,7 +103,7 @@ func TestProblemsOfNames(t *testing.T) {
 		{"type unknown", "backends: {a: {type: stor}}", []string{`c.yaml:1:22: backends.a.type: unknown type of backend "stor" (did you mean store?): have elasticsearch, nebula, postgres, qdrant, store`}},
 		{"lanes", "worker: {lanes: 257}", []string{`c.yaml:1:17: worker.lanes: want a whole number from 1 to 256, have "257"`}},
 		{"column twice", "kinds: {a: {table: t, key: [x, x]}}", []string{`c.yaml:1:32: kinds.a.key[1]: column x is there twice`}},
-		{"table missing", "kinds: {a: {key: x}}", []string{`c.yaml:1:9: kinds.a: table is missing, to which key and per_row belong`}},
+		{"table missing", "kinds: {a: {key: x}}", []string{`c.yaml:1:9: kinds.a: table is missing, to which key, per_row and history belong`}},
 		{"table and list", "kinds: {a: {table: t, list: select 1}}", []string{`c.yaml:1:9: kinds.a: table and list exclude each other: the table has the keys`}},
 		{"table empty", "kinds: {a: {table: ' '}}", []string{`c.yaml:1:20: kinds.a.table: want a table such as app.orders, have " "`}},
 		{"table twice", "kinds: {a: {table: t}, b: {table: t}}", []string{`c.yaml:1:35: kinds.b.table: table t is that of kind a already`}},

@@ -112,6 +112,8 @@ func workerSchema() object {
 		"request":       timeSpan("Time for one request to a store. Default: 30s."),
 		"save_every":    timeSpan("Positions are saved this often at most; below half the lease. Default: 200ms."),
 		"retention":     timeSpan("Applied rows of the log are kept this long. Default: 7d."),
+		"audit":         timeSpan("What was applied when, and events, are kept this long. Default: the retention."),
+		"history":       timeSpan("Previous rows of kinds with history are kept this long. Default: 7d."),
 		"zombie":        timeSpan("How long a worker whose end nobody saw may still write. Default: 24h."),
 		"late":          timeSpan("How long a request may still arrive after its sender gave up. Default: 15m."),
 		"poll":          yesOrNo("True: no LISTEN, for PgBouncer in transaction mode and PREPARE TRANSACTION."),
@@ -165,12 +167,13 @@ func kindSchema() object {
 		"list":    some("Without a table: a query that yields every key, in one text column named key."),
 		"key":     object{"description": "The columns that identify a record. Default: the primary key.", "anyOf": []any{column, object{"type": "array", "items": column, "uniqueItems": true}}},
 		"per_row": yesOrNo("True: row triggers, for tables that logical replication writes."),
+		"history": yesOrNo("True: previous rows are kept, so that transactions can be reverted."),
 		"dependants": object{
 			"description": "Kinds whose records change when this kind's do: for each a query from changed keys, $1, to its keys.",
 			"type":        []string{"object", "null"}, "additionalProperties": sql("From changed keys, $1 as text[], to keys of the dependant."),
 		},
 	})
-	kind["dependentRequired"] = object{"key": []string{"table"}, "per_row": []string{"table"}}
+	kind["dependentRequired"] = object{"key": []string{"table"}, "per_row": []string{"table"}, "history": []string{"table"}}
 	kind["not"] = object{"type": "object", "required": []string{"table", "list"}}
 	return kind
 }

@@ -173,7 +173,7 @@ func (a applying) refill(ctx context.Context) error {
 		if s.Do != DoFill || s.Why != lacking {
 			continue
 		}
-		if err := outbox.RelogAll(ctx, a.c.Pool, s.Backend, s.Kind, outbox.Cause{}); err != nil {
+		if err := outbox.RelogAllFor(ctx, a.c.Pool, outbox.Fill, s.Backend, s.Kind, outbox.Cause{}); err != nil {
 			return err
 		}
 		if err := a.done(func(x Step) bool { return x == s }); err != nil {

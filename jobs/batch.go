@@ -13,14 +13,15 @@ import (
 
 // batchWrite writes one batch of a projection's records until each is acknowledged or parked.
 type batchWrite struct {
-	w      *writer
-	plan   *plan
-	parked map[outbox.RecordID]bool // those of its records that may be parked
-	began  time.Time                // of the first of the failures in a row
-	tries  int                      // failures in a row
-	mended bool                     // the targets were prepared again
-	raised int                      // versions were raised so often in a row
-	doubts map[string]time.Time     // when keys were made suspect
+	w       *writer
+	plan    *plan
+	parked  map[outbox.RecordID]bool // those of its records that may be parked
+	applied *outbox.Applied          // what became of its records is noted there; nil: nowhere
+	began   time.Time                // of the first of the failures in a row
+	tries   int                      // failures in a row
+	mended  bool                     // the targets were prepared again
+	raised  int                      // versions were raised so often in a row
+	doubts  map[string]time.Time     // when keys were made suspect
 }
 
 // run writes the batch, in requests as large, and as many at once, as the store bears. Records that did not make it are
@@ -125,14 +126,14 @@ func (b *batchWrite) acknowledge(records []backends.Record, stale bool) {
 		if !stale {
 			b.w.s.lately.took(place{b.plan.Kind, b.plan.place()}, len(records), time.Now())
 		}
-		b.w.acknowledge(b.plan, records, stale, b.parked)
+		b.w.acknowledge(b.plan, records, stale, b.parked, b.applied)
 	}
 }
 
 // park parks the records that were refused.
 func (b *batchWrite) park(ctx context.Context, refused []backends.Record, why []*backends.Error) error {
 	for i, r := range refused {
-		if err := b.w.park(ctx, b.plan.Kind, b.plan.place(), r.Key, r.Version, why[i]); err != nil {
+		if err := b.w.park(ctx, b.applied, b.plan.Kind, b.plan.place(), r.Key, r.Version, why[i]); err != nil {
 			return err
 		}
 	}
@@ -236,7 +237,7 @@ func (b *batchWrite) overtake(ctx context.Context, behind []overtaken) ([]backen
 		case o.stored <= o.record.Version:
 			b.acknowledge([]backends.Record{o.record}, true)
 		case o.stored >= versionsEnd:
-			if err := b.w.park(ctx, b.plan.Kind, b.plan.place(), o.record.Key, o.record.Version, b.foreign(o.stored)); err != nil {
+			if err := b.w.park(ctx, b.applied, b.plan.Kind, b.plan.place(), o.record.Key, o.record.Version, b.foreign(o.stored)); err != nil {
 				return nil, nil, err
 			}
 		default:

@@ -45,6 +45,8 @@ type Settings struct {
 	Grace        time.Duration // how long a stop lets requests under way go on before it cuts them; default 15s
 	SaveEvery    time.Duration // positions are saved this often at most; default 200ms
 	Retention    time.Duration // applied rows of the log are kept this long; default 7 days
+	Audit        time.Duration // pages and events are kept this long; default: the retention
+	History      time.Duration // previous rows of kinds with history are kept this long; default 7 days
 	Zombie       time.Duration // how long a worker whose end nobody saw may still write; default 24h
 	Late         time.Duration // how long a request may still arrive after its sender gave up; default 15m
 	Poll         bool          // look for changes instead of being notified: for PgBouncer in transaction mode, and where PREPARE TRANSACTION is used
@@ -93,6 +95,8 @@ func (s Settings) withDefaults() Settings {
 	def(&s.Grace, 15*time.Second)
 	def(&s.SaveEvery, 200*time.Millisecond)
 	def(&s.Retention, 7*24*time.Hour)
+	def(&s.Audit, s.Retention)
+	def(&s.History, 7*24*time.Hour)
 	def(&s.Zombie, 24*time.Hour)
 	def(&s.Late, 15*time.Minute)
 	def(&s.Lanes, 1)
@@ -135,6 +139,8 @@ func (s Settings) problems() []error {
 	positive("grace", s.Grace > 0, s.Grace, "above zero")
 	positive("save every", s.SaveEvery > 0 && s.SaveEvery < s.Lease/2, s.SaveEvery, "above zero and below half the lease")
 	positive("retention", s.Retention > 0, s.Retention, "above zero")
+	positive("audit", s.Audit > 0, s.Audit, "above zero")
+	positive("history", s.History > 0, s.History, "above zero")
 	positive("zombie", s.Zombie > 0, s.Zombie, "above zero")
 	positive("late", s.Late > 0, s.Late, "above zero")
 	positive("retry first", s.RetryFirst > 0, s.RetryFirst, "above zero")

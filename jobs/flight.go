@@ -21,13 +21,14 @@ import (
 // another's records, as when a vertex takes its edges along, comes before or after those but never beside them. Pages
 // are completed in their order.
 type flight struct {
-	page   *outbox.Page
-	span   trace.Span          // nil: it has none
-	sent   map[string][]string // keys by kind
-	whole  bool                // all of it has set out
-	failed atomic.Bool         // some request failed for good
-	left   atomic.Int32        // requests under way, and one more until it is whole
-	landed chan struct{}       // closed when it is whole and no request is under way
+	page    *outbox.Page
+	span    trace.Span          // nil: it has none
+	sent    map[string][]string // keys by kind
+	applied outbox.Applied      // what became of its records; guarded by the writer's lock
+	whole   bool                // all of it has set out
+	failed  atomic.Bool         // some request failed for good
+	left    atomic.Int32        // requests under way, and one more until it is whole
+	landed  chan struct{}       // closed when it is whole and no request is under way
 }
 
 func newFlight(page *outbox.Page) *flight {
@@ -228,7 +229,7 @@ func (w *writer) send(ctx context.Context, f *flight, p planned, parked map[outb
 		f.left.Add(1)
 		s.group.Go(func() error {
 			defer f.leave()
-			b := batchWrite{w: w, plan: p.plan, parked: parked, began: time.Now()}
+			b := batchWrite{w: w, plan: p.plan, parked: parked, applied: &f.applied, began: time.Now()}
 			err := b.run(within, batch)
 			if err != nil {
 				f.failed.Store(true)

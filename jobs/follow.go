@@ -86,7 +86,7 @@ func (w *writer) all(ctx context.Context, name string, cause outbox.Cause) error
 	}
 	for _, d := range w.kinds[name].dependants {
 		if w.t.Range.Lo == 0 && w.concerned(d.kind) { // one lane does it for all
-			if err := outbox.RelogAll(ctx, w.e.c.Pool, w.s.name, d.kind, cause); err != nil {
+			if err := outbox.RelogAllFor(ctx, w.e.c.Pool, outbox.Dependant, w.s.name, d.kind, cause); err != nil {
 				return err
 			}
 		}
@@ -107,7 +107,7 @@ func (w *writer) all(ctx context.Context, name string, cause outbox.Cause) error
 	}
 	return w.reader.Log(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		list := `select k.key::text from (` + w.kinds[name].list + "\n) k where k.key is not null"
-		return w.each(ctx, conn, 0, name, list, nil, func(keys []string) error { return w.relog(ctx, conn, name, w.own(name, keys), cause) })
+		return w.each(ctx, conn, 0, name, list, nil, func(keys []string) error { return w.relog(ctx, conn, outbox.EveryKey, name, w.own(name, keys), cause) })
 	})
 }
 
@@ -140,7 +140,7 @@ func (w *writer) allParked(ctx context.Context, name string, cause outbox.Cause)
 	}
 	w.mu.Unlock()
 	slices.Sort(keys)
-	return w.relog(ctx, w.e.c.Pool, name, slices.Compact(keys), cause)
+	return w.relog(ctx, w.e.c.Pool, outbox.EveryKey, name, slices.Compact(keys), cause)
 }
 
 // scan logs the keys that the store has.
@@ -155,12 +155,12 @@ func (w *writer) scan(ctx context.Context, p *plan, cause outbox.Cause) error {
 		}
 		keys := w.own(p.Kind, waiting)
 		waiting = nil
-		return w.relog(ctx, w.e.c.Pool, p.Kind, keys, cause)
+		return w.relog(ctx, w.e.c.Pool, outbox.EveryKey, p.Kind, keys, cause)
 	})
 	if err != nil {
 		return err
 	}
-	return w.relog(ctx, w.e.c.Pool, p.Kind, w.own(p.Kind, waiting), cause)
+	return w.relog(ctx, w.e.c.Pool, outbox.EveryKey, p.Kind, w.own(p.Kind, waiting), cause)
 }
 
 // concerned says whether the store projects the kind, or a kind that shows something of it.
@@ -186,7 +186,7 @@ func (w *writer) changed(ctx context.Context, name string, keys []string, cause 
 	case !refused(err):
 		return err
 	case len(keys) == 1:
-		return w.park(ctx, name, outbox.Spreading, keys[0], 0, backends.AsError("follow", w.s.name, err))
+		return w.park(ctx, nil, name, outbox.Spreading, keys[0], 0, backends.AsError("follow", w.s.name, err))
 	}
 	if err := w.changed(ctx, name, keys[:len(keys)/2], cause); err != nil {
 		return err
@@ -204,7 +204,7 @@ func (w *writer) spread(ctx context.Context, conn *pgx.Conn, depth int, name str
 		query := `select d.key::text from (` + d.query + "\n) d (key) where d.key is not null"
 		if err := w.each(ctx, conn, depth, d.kind, query, []any{keys}, func(found []string) error {
 			if len(w.s.plans[d.kind]) > 0 {
-				if err := w.relog(ctx, conn, d.kind, found, cause); err != nil {
+				if err := w.relog(ctx, conn, outbox.Dependant, d.kind, found, cause); err != nil {
 					return err
 				}
 			}
@@ -247,8 +247,8 @@ func (w *writer) own(kind string, keys []string) []string {
 }
 
 // relog puts keys into the log, for the backend.
-func (w *writer) relog(ctx context.Context, db outbox.DB, kind string, keys []string, cause outbox.Cause) error {
-	if err := outbox.Relog(ctx, db, w.s.name, kind, keys, cause); err != nil {
+func (w *writer) relog(ctx context.Context, db outbox.DB, why outbox.Why, kind string, keys []string, cause outbox.Cause) error {
+	if err := outbox.RelogFor(ctx, db, why, w.s.name, kind, keys, cause); err != nil {
 		return err
 	}
 	w.count(func(o *Output) { o.Followed += len(keys) })

@@ -208,7 +208,7 @@ func (w *writer) try(ctx context.Context, g trial) (err error) {
 			return err
 		})
 		if refused(err) {
-			return w.park(ctx, g.kind, g.target, g.key, version, backends.AsError("project", w.s.name, err))
+			return w.park(ctx, nil, g.kind, g.target, g.key, version, backends.AsError("project", w.s.name, err))
 		}
 		if err != nil {
 			return err

@@ -32,6 +32,21 @@ func (s *store) asks(page *outbox.Page) []ask {
 	return list
 }
 
+// reached says whether the page concerns something that the store projects.
+func (s *store) reached(page *outbox.Page) bool {
+	for kind := range page.All {
+		if len(s.plans[kind]) > 0 {
+			return true
+		}
+	}
+	for kind := range page.Keys {
+		if len(s.plans[kind]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // portion is records that are in memory together: a page's, or a part of them.
 type portion struct {
 	page    *outbox.Page

@@ -10,7 +10,8 @@ import (
 	"github.com/outflow-db/outflow/outbox"
 )
 
-// PruneArgs asks for applied rows of the log to be deleted that are older than the retention.
+// PruneArgs asks for what is older than its retention to be deleted: applied rows of the log, what the audit keeps, and
+// previous rows.
 type PruneArgs struct{}
 
 // Kind names the job in River.
@@ -46,17 +47,28 @@ func (p *pruner) Work(ctx context.Context, _ *river.Job[PruneArgs]) error {
 	if time.Since(p.since) >= pruneAfresh {
 		p.prune, p.since = outbox.Pruner{Retention: p.e.c.Settings.Retention}, time.Now()
 	}
-	total := int64(0)
-	for end := time.Now().Add(pruneFor); time.Now().Before(end) && !closed(p.e.ended); {
-		n, err := p.prune.Prune(ctx, p.e.c.Pool)
-		if err != nil {
-			return err
-		}
-		if total += n; n == 0 {
-			break
+	set, db := p.e.c.Settings, p.e.c.Pool
+	end, deleted := time.Now().Add(pruneFor), map[string]int64{}
+	for _, what := range []struct {
+		name  string
+		prune func() (int64, error)
+	}{
+		{"rows", func() (int64, error) { return p.prune.Prune(ctx, db) }},
+		{"audit", func() (int64, error) { return outbox.PruneAudit(ctx, db, set.Audit) }},
+		{"history", func() (int64, error) { return outbox.PruneHistory(ctx, db, set.History) }},
+	} {
+		deleted[what.name] = 0
+		for time.Now().Before(end) && !closed(p.e.ended) {
+			n, err := what.prune()
+			if err != nil {
+				return err
+			}
+			if deleted[what.name] += n; n == 0 {
+				break
+			}
 		}
 	}
-	return river.RecordOutput(ctx, map[string]int64{"rows": total})
+	return river.RecordOutput(ctx, deleted)
 }
 
 func closed(c <-chan struct{}) bool {

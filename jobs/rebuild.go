@@ -93,7 +93,10 @@ select digest, coalesce(next_digest, ''), generations, query is not null, droppi
 	if err := recordBuilding(ctx, tx, p, digest, made+1); err != nil {
 		return err
 	}
-	if err := outbox.RelogAll(ctx, tx, s.name, p.Kind, outbox.Cause{}); err != nil {
+	if err := outbox.RelogAllFor(ctx, tx, outbox.Rebuild, s.name, p.Kind, outbox.Cause{}); err != nil {
+		return err
+	}
+	if err := outbox.Note(ctx, tx, outbox.Event{What: "rebuild begun", Backend: s.name, Kind: p.Kind, Details: map[string]any{"target": p.Target, "generation": made + 1}}); err != nil {
 		return err
 	}
 	return insertRebuild(ctx, c.Pool, tx, args)
@@ -152,6 +155,9 @@ returning backend, kind, target, dropping`, backend, append([]string{}, kinds...
 		}
 		for _, g := range list {
 			if err := insertRebuild(ctx, pool, tx, g.RebuildArgs); err != nil {
+				return err
+			}
+			if err := outbox.Note(ctx, tx, outbox.Event{What: "rebuild cancelled", Backend: g.Backend, Kind: g.Records, Details: map[string]any{"target": g.Target, "generation": g.Generation}}); err != nil {
 				return err
 			}
 		}

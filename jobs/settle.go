@@ -225,7 +225,7 @@ func (v *comparison) repair(ctx context.Context) error {
 			return err
 		}
 		last = keys[len(keys)-1]
-		if err := outbox.Relog(ctx, v.c.Pool, v.s.name, v.p.Kind, keys, outbox.Cause{}); err != nil {
+		if err := outbox.RelogFor(ctx, v.c.Pool, outbox.Repair, v.s.name, v.p.Kind, keys, outbox.Cause{}); err != nil {
 			return err
 		}
 		v.found.Repaired += int64(len(keys))

@@ -175,7 +175,7 @@ on conflict (backend, kind, target) do update set digest = excluded.digest, quer
 	if was == digest {
 		return nil
 	}
-	return outbox.RelogAll(ctx, tx, p.Backend, p.Kind, outbox.Cause{})
+	return outbox.RelogAllFor(ctx, tx, outbox.Fill, p.Backend, p.Kind, outbox.Cause{})
 }
 
 // besideAnother is why a projection cannot be changed.

@@ -33,6 +33,7 @@ type writer struct {
 	savedAt  time.Time
 	outcome  map[outbox.RecordID]*outbox.Parked // what is parked, or with nil no longer parked, since the last save
 	parks    bool                               // the backend has parked something
+	applied  outbox.Applied                     // for the complete pages since the last save
 	behind   map[string][]string                // keys of the complete pages since the last save
 	counted  map[outbox.ParkedReason]counted    // of groups that may be about to exceed the limit
 	trial    bool                               // it tries a sample of what the backend is paused for: no limit holds
@@ -65,6 +66,10 @@ func (w *writer) complete(f *flight) {
 		w.done.Pages++
 		w.done.Rows += f.page.Rows
 	}
+	if w.s.reached(f.page) {
+		f.applied.Pages, f.applied.Rows = 1, f.page.Rows
+		w.applied.Add(f.applied)
+	}
 	for kind, keys := range f.sent {
 		w.behind[kind] = append(w.behind[kind], keys...)
 	}
@@ -73,7 +78,7 @@ func (w *writer) complete(f *flight) {
 // planned sends the records of one projection out, in parallel batches. It returns when the last has begun.
 func (w *writer) planned(ctx context.Context, f *flight, p planned) error {
 	for _, r := range p.refused {
-		if err := w.park(ctx, p.plan.Kind, p.plan.place(), r.key, r.version, r.err); err != nil {
+		if err := w.park(ctx, &f.applied, p.plan.Kind, p.plan.place(), r.key, r.version, r.err); err != nil {
 			return err
 		}
 	}
@@ -141,7 +146,7 @@ func (w *writer) patiently(ctx context.Context, op string, do func(context.Conte
 }
 
 // acknowledge notes what the store holds now. Those of parked may be parked.
-func (w *writer) acknowledge(p *plan, records []backends.Record, stale bool, parked map[outbox.RecordID]bool) {
+func (w *writer) acknowledge(p *plan, records []backends.Record, stale bool, parked map[outbox.RecordID]bool, into *outbox.Applied) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	deleted := 0
@@ -149,6 +154,7 @@ func (w *writer) acknowledge(p *plan, records []backends.Record, stale bool, par
 		if r.Deleted {
 			deleted++
 		}
+		into.Acknowledge(p.Kind, r.Key, r.Version, r.Deleted, stale)
 	}
 	switch {
 	case stale:
@@ -188,7 +194,7 @@ func (w *writer) unpark(ctx context.Context, kind, target string, keys []string)
 
 // park notes a record that was refused for good: it is stored with the position. Every record that is parked comes by here.
 // It fails with a *limitError, and the record stays in the log, when masses of records are refused for the same reason.
-func (w *writer) park(ctx context.Context, kind, target, key string, version int64, err *backends.Error) error {
+func (w *writer) park(ctx context.Context, into *outbox.Applied, kind, target, key string, version int64, err *backends.Error) error {
 	cause := err.Error()
 	if err.Err != nil {
 		cause = err.Err.Error()
@@ -208,6 +214,7 @@ func (w *writer) park(ctx context.Context, kind, target, key string, version int
 	w.done.Parked++
 	w.parks = true
 	w.outcome[outbox.RecordID{Kind: kind, Target: target, Key: key}] = p
+	into.Refuse(*p)
 	return nil
 }
 
@@ -230,7 +237,7 @@ func (w *writer) save(ctx context.Context, floor int64) error {
 	if !w.dirty && floor == 0 && len(w.outcome) == 0 {
 		return nil
 	}
-	o := outbox.Outcome{Floor: floor}
+	o := outbox.Outcome{Floor: floor, Applied: w.applied}
 	for id, p := range w.outcome {
 		if p == nil {
 			o.Unparked = append(o.Unparked, id)
@@ -241,7 +248,7 @@ func (w *writer) save(ctx context.Context, floor int64) error {
 	if err := w.t.Save(ctx, w.e.c.Pool, w.position, o); err != nil {
 		return err
 	}
-	w.dirty, w.savedAt = false, time.Now()
+	w.dirty, w.savedAt, w.applied = false, time.Now(), outbox.Applied{}
 	if len(w.outcome) > 0 {
 		w.e.parkedNews.Store(true)
 	}
@@ -267,7 +274,7 @@ func (w *writer) confess(ctx context.Context) error {
 	}
 	for _, sent := range all {
 		for kind, keys := range sent {
-			errs = append(errs, outbox.Relog(ctx, w.e.c.Pool, w.s.name, kind, keys, outbox.Cause{}))
+			errs = append(errs, outbox.RelogFor(ctx, w.e.c.Pool, outbox.LeaseLost, w.s.name, kind, keys, outbox.Cause{}))
 		}
 	}
 	return errors.Join(errs...)

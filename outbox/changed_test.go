@@ -188,7 +188,7 @@ func TestWatchInGo(t *testing.T) {
 	w.want("0", `select count(*) from outbox.watches`)
 
 	err := Watch(t.Context(), nil, Kind{Name: "", PerRow: true, Dependants: map[string]string{"X": "", "a": ""}})
-	if want := "watching: kind: it is empty\ntable: it is empty, but a key or PerRow is given\ndependants[0].kind: "; err == nil || !strings.HasPrefix(err.Error(), want) {
+	if want := "watching: kind: it is empty\ntable: it is empty, but a key, PerRow or History is given\ndependants[0].kind: "; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %q", err, want)
 	}
 	if err := Watch(t.Context(), nil, Kind{Name: "t", Table: "t", List: "select"}); err == nil || !strings.Contains(err.Error(), "list: the table has the keys") {

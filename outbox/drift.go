@@ -66,7 +66,7 @@ with a as (select outbox.watched_root($1::text::regclass) as rel),
      b as (select a.rel, outbox.table_problem(a.rel) as bad from a),
      t as (select b.rel, b.bad, case when b.bad is null then coalesce(nullif($3::text[], '{}'), outbox.primary_key(b.rel), '{}') end as key from b)
 select coalesce(t.bad, case when t.bad is null then outbox.key_problem(t.rel, t.key) end, ''), t.key,
-       coalesce(w.kind, ''), w.key_columns, coalesce(w.by_primary_key, false), coalesce(w.per_row, false),
+       coalesce(w.kind, ''), w.key_columns, coalesce(w.by_primary_key, false), coalesce(w.per_row, false), coalesce(w.history, false),
        case when w.rel is not null then array(select outbox.watch_drift(w)) end,
        coalesce((select x.rel::text from outbox.watches x where x.kind = $2 and x.rel <> t.rel), ''),
        coalesce((select k.records from outbox.kinds k where k.kind = $2), false),
@@ -79,6 +79,7 @@ type watched struct {
 	key            []string
 	byPrimaryKey   bool
 	perRow         bool
+	history        bool
 	drift          []string
 	holder, refuse string
 	records        bool
@@ -88,7 +89,7 @@ func (d *Drift) table(ctx context.Context, db DB, k Kind) error {
 	var w watched
 	var key []string
 	err := db.QueryRow(ctx, driftSQL, k.Table, k.Name, append([]string{}, k.Key...)).Scan(
-		&w.refuse, &key, &w.kind, &w.key, &w.byPrimaryKey, &w.perRow, &w.drift, &w.holder, &w.records, &d.Rows)
+		&w.refuse, &key, &w.kind, &w.key, &w.byPrimaryKey, &w.perRow, &w.history, &w.drift, &w.holder, &w.records, &d.Rows)
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (d *Drift) table(ctx context.Context, db DB, k Kind) error {
 	}
 	d.Holder = w.holder
 	if d.New = w.kind == ""; d.New {
-		d.change("watch %s, key (%s)%s", k.Table, strings.Join(key, ", "), map[bool]string{true: ", row by row"}[k.PerRow])
+		d.change("watch %s, key (%s)%s", k.Table, strings.Join(key, ", "), map[bool]string{true: ", row by row"}[k.PerRow]+map[bool]string{true: ", with history"}[k.History])
 		return nil
 	}
 	d.compare(w, k, key)
@@ -122,6 +123,9 @@ func (d *Drift) compare(w watched, k Kind, key []string) {
 	}
 	if w.perRow != k.PerRow {
 		d.change("triggers for each %s", map[bool]string{true: "row", false: "statement"}[k.PerRow])
+	}
+	if w.history != k.History {
+		d.change("%s", map[bool]string{true: "previous rows are kept", false: "previous rows are not kept any more"}[k.History])
 	}
 	for _, drift := range w.drift {
 		d.change("%s", drift)

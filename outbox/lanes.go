@@ -20,7 +20,9 @@ func AddBackend(ctx context.Context, tx pgx.Tx, name, typ string, lanes int) err
 
 // RemoveBackend forgets a backend, its positions and what it parked. The store keeps its data.
 func RemoveBackend(ctx context.Context, db DB, name string) error {
-	tag, err := db.Exec(ctx, `delete from outbox.backends where name = $1`, name)
+	tag, err := db.Exec(ctx, `
+with gone as (delete from outbox.backends where name = $1 returning name, type)
+insert into outbox.events (what, who, backend, details) select 'forgotten', session_user, name, jsonb_build_object('type', type) from gone`, name)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = errors.New("no such backend")
 	}
@@ -150,8 +152,10 @@ select l.backend, m.top + i, l.lo + (l.hi - l.lo) * i / $3, l.lo + (l.hi - l.lo)
  where l.backend = $1 and l.lane = $2`, backend, lane, parts); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `update outbox.lanes set hi = lo + (hi - lo) / $3::bigint where backend = $1 and lane = $2`, backend, lane, parts)
-		return err
+		if _, err = tx.Exec(ctx, `update outbox.lanes set hi = lo + (hi - lo) / $3::bigint where backend = $1 and lane = $2`, backend, lane, parts); err != nil {
+			return err
+		}
+		return Note(ctx, tx, Event{What: "split", Backend: backend, Details: map[string]any{"lane": lane, "parts": parts}})
 	})
 	return done && err == nil, err
 }

@@ -37,3 +37,26 @@ select deleted, coalesce(last_tx::text, ''), coalesce(last_id, 0), coalesce(over
 	}
 	return deleted, nil
 }
+
+// pruneBatch is how many rows of each table a statement of PruneAudit or PruneHistory deletes at most.
+const pruneBatch = 2000
+
+// PruneAudit deletes a batch of pages and events that are older than the retention, and answers how many rows it was, 0
+// when none is left.
+func PruneAudit(ctx context.Context, db DB, retention time.Duration) (int64, error) {
+	var n int64
+	if err := db.QueryRow(ctx, `select outbox.prune_audit($1, $2)`, retention, pruneBatch).Scan(&n); err != nil {
+		return 0, fmt.Errorf("pruning pages and events: %w", err)
+	}
+	return n, nil
+}
+
+// PruneHistory deletes a batch of previous rows of transactions that are older than the retention, and answers how many
+// rows it was, 0 when none is left. A transaction of which some are gone cannot be reverted any more.
+func PruneHistory(ctx context.Context, db DB, retention time.Duration) (int64, error) {
+	var n int64
+	if err := db.QueryRow(ctx, `select outbox.prune_history($1, $2)`, retention, pruneBatch).Scan(&n); err != nil {
+		return 0, fmt.Errorf("pruning previous rows: %w", err)
+	}
+	return n, nil
+}

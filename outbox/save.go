@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -32,12 +33,81 @@ type Outcome struct {
 	Parked   []Parked   // refused since the last save
 	Unparked []RecordID // parked before, and written since the last save
 	Floor    int64      // versions given out from now on are above it; below 2^53 minus a reserve
+	Applied  Applied    // what the pages held that the position moves over
+}
+
+// Applied is what was done for the pages since the last save, for the audit. Without pages nothing is kept of it: a
+// position that only moves over what concerns nobody leaves no trace.
+type Applied struct {
+	Pages, Rows                     int
+	From, To                        int64 // versions that records were written with; zero: none was
+	Written, Deleted, Stale, Parked int
+	Gone                            []uint32 // hashes of deleted keys, goneMost of them at most
+	Refused                         []Parked // the first refusedMost of those that were parked
+}
+
+// What the audit keeps of one save at most.
+const (
+	goneMost    = 1000
+	refusedMost = 100
+)
+
+// Acknowledge notes a record that the store has with this version now, or has not any more, or (stale) has in a newer
+// version. Without a receiver, as the others, it does nothing.
+func (a *Applied) Acknowledge(kind, key string, version int64, deleted, stale bool) {
+	if a == nil {
+		return
+	}
+	a.version(version)
+	switch {
+	case stale:
+		a.Stale++
+	case !deleted:
+		a.Written++
+	default:
+		if a.Deleted++; len(a.Gone) < goneMost {
+			a.Gone = append(a.Gone, Hash(kind, key))
+		}
+	}
+}
+
+// Refuse notes a record that was parked.
+func (a *Applied) Refuse(p Parked) {
+	if a == nil {
+		return
+	}
+	a.version(p.Version)
+	if a.Parked++; len(a.Refused) < refusedMost {
+		a.Refused = append(a.Refused, p)
+	}
+}
+
+func (a *Applied) version(v int64) {
+	if v == 0 {
+		return
+	}
+	if a.From == 0 || v < a.From {
+		a.From = v
+	}
+	a.To = max(a.To, v)
+}
+
+// Add adds what was done for later pages.
+func (a *Applied) Add(b Applied) {
+	a.version(b.From)
+	a.version(b.To)
+	a.Pages, a.Rows = a.Pages+b.Pages, a.Rows+b.Rows
+	a.Written, a.Deleted, a.Stale, a.Parked = a.Written+b.Written, a.Deleted+b.Deleted, a.Stale+b.Stale, a.Parked+b.Parked
+	a.Gone = append(a.Gone, b.Gone[:min(len(b.Gone), goneMost-len(a.Gone))]...)
+	a.Refused = append(a.Refused, b.Refused[:min(len(b.Refused), refusedMost-len(a.Refused))]...)
 }
 
 // saveSQL moves the position of the tenure's lane, renews the lease and reserves versions; parks and unparks
-// records only if it did.
+// records, and keeps what was applied, only if it did.
 const saveSQL = `
-with s as (
+with o as (
+  select position, target, after_tx, after_id from outbox.lanes where backend = $1 and lane = $2),
+s as (
   update outbox.lanes set position = $5::pg_snapshot, target = $6::pg_snapshot, after_tx = $7::xid8, after_id = $8,
          version = outbox.next_version(greatest(version, $9::bigint)) + $10::bigint,
          expires = clock_timestamp() + $4::interval, saved_at = clock_timestamp()
@@ -51,7 +121,13 @@ p as (
          attempts = k.attempts + 1, last_at = clock_timestamp()),
 d as (
   delete from outbox.parked k using s, unnest($20::text[], $21::text[], $22::text[]) u (kind, target, key)
-   where k.backend = $1 and k.kind = u.kind and k.target = u.target and k.key = u.key)
+   where k.backend = $1 and k.kind = u.kind and k.target = u.target and k.key = u.key),
+a as (
+  insert into outbox.pages (backend, lane, epoch, lo, hi, owner, since, since_target, since_tx, since_id, position, target, after_tx, after_id,
+                            pages, rows, version_from, version_to, written, deleted, stale, parked, gone, refused)
+  select $1, $2, $3, $23, $24, $25, o.position, o.target, o.after_tx, o.after_id, $5::pg_snapshot, $6::pg_snapshot, $7::xid8, $8,
+         $26::int, $27, nullif($28::bigint, 0), nullif($29::bigint, 0), $30, $31, $32, $33, $34::int[], $35::jsonb
+    from s, o where $26::int > 0)
 select version, hold from s`
 
 // Save stores the position, what was parked and what was unparked, in one transaction, and renews the lease. It
@@ -73,6 +149,12 @@ func (t *Tenure) Save(ctx context.Context, db Beginner, pos Position, o Outcome)
 	}
 	args := []any{t.Backend, t.Lane, t.Epoch, t.ttl, pos.At.String(), target, tx, id, o.Floor, versionsReserved - 1, t.mark}
 	args = append(append(args, parkedColumns(o.Parked)...), idColumns(o.Unparked)...)
+	args = append(args, t.Range.Lo, t.Range.Hi, t.Owner)
+	applied, err := o.Applied.columns()
+	if err != nil {
+		return fmt.Errorf("saving the position of lane %d of backend %s: %w", t.Lane, t.Backend, err)
+	}
+	args = append(args, applied...)
 	var reserved int64
 	var hold bool
 	if err := t.lazily(ctx, db, saveSQL, args, &reserved, &hold); err != nil {
@@ -128,6 +210,20 @@ func (t *Tenure) lazily(ctx context.Context, db Beginner, sql string, args []any
 		return ErrLost
 	}
 	return err
+}
+
+// columns are the values of a row of outbox.pages.
+func (a Applied) columns() ([]any, error) {
+	gone := make([]int32, len(a.Gone))
+	for i, h := range a.Gone {
+		gone[i] = int32(h) //nolint:gosec // the same bits
+	}
+	refused := make([]Refused, len(a.Refused))
+	for i, p := range a.Refused {
+		refused[i] = Refused{p.Kind, p.Target, p.Key, p.Class, p.Error}
+	}
+	text, err := json.Marshal(refused)
+	return []any{a.Pages, int64(a.Rows), a.From, a.To, int64(a.Written), int64(a.Deleted), int64(a.Stale), int64(a.Parked), gone, string(text)}, err
 }
 
 func parkedColumns(parked []Parked) []any {

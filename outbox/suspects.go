@@ -102,14 +102,19 @@ select count(*) from due`, backends, late).Scan(&n)
 // Relog puts keys into the log again, for one backend only: repairs, rebuilds, dependants. A cause other than zero
 // makes Wait wait for them on behalf of those transactions.
 func Relog(ctx context.Context, db DB, backend, kind string, keys []string, cause Cause) error {
+	return RelogFor(ctx, db, "", backend, kind, keys, cause)
+}
+
+// RelogFor is Relog that says why.
+func RelogFor(ctx context.Context, db DB, why Why, backend, kind string, keys []string, cause Cause) error {
 	if len(keys) == 0 {
 		return nil
 	}
 	_, err := db.Exec(ctx, `
-insert into outbox.log (kind, keys, backend, cause_from, cause_to)
-select $2, array_agg(k), $1, $4::xid8, $5::xid8
+insert into outbox.log (kind, keys, backend, headers, cause_from, cause_to)
+select $2, array_agg(k), $1, case when $6 <> '' then jsonb_build_object('why', $6::text) end, $4::xid8, $5::xid8
   from (select k, (n - 1) / 500 as part from unnest($3::text[]) with ordinality u (k, n)) p group by part`,
-		backend, kind, keys, cause.text(cause.From), cause.text(cause.To))
+		backend, kind, keys, cause.text(cause.From), cause.text(cause.To), string(why))
 	if err != nil {
 		return fmt.Errorf("logging %d keys of %s for backend %s: %w", len(keys), kind, backend, err)
 	}
@@ -119,9 +124,15 @@ select $2, array_agg(k), $1, $4::xid8, $5::xid8
 // RelogAll puts a row into the log that concerns every key of the kind, in PostgreSQL and in the backend: a fill, a
 // rebuild.
 func RelogAll(ctx context.Context, db DB, backend, kind string, cause Cause) error {
+	return RelogAllFor(ctx, db, "", backend, kind, cause)
+}
+
+// RelogAllFor is RelogAll that says why.
+func RelogAllFor(ctx context.Context, db DB, why Why, backend, kind string, cause Cause) error {
 	_, err := db.Exec(ctx, `
-insert into outbox.log (kind, keys, backend, headers, cause_from, cause_to) values ($2, '{}', $1, '{"all": true}', $3::xid8, $4::xid8)`,
-		backend, kind, cause.text(cause.From), cause.text(cause.To))
+insert into outbox.log (kind, keys, backend, headers, cause_from, cause_to)
+values ($2, '{}', $1, '{"all": true}' || case when $5 <> '' then jsonb_build_object('why', $5::text) else '{}' end, $3::xid8, $4::xid8)`,
+		backend, kind, cause.text(cause.From), cause.text(cause.To), string(why))
 	if err != nil {
 		return fmt.Errorf("logging all keys of %s for backend %s: %w", kind, backend, err)
 	}

@@ -26,6 +26,11 @@ type Kind struct {
 	// dearer for those that write many, and needed for tables that a subscription of logical replication writes.
 	PerRow bool
 
+	// History keeps the previous row of each row that changes, in the same transaction, so that Revert can undo it. It
+	// multiplies what a write of many rows costs, refuses TRUNCATE, and needs a table without inheritance children
+	// (partitions are fine).
+	History bool
+
 	// Dependants are kinds whose records are made from this one's as well: for each a query from changed keys of
 	// this kind, in $1 text[], to keys of the dependant, one text column. Both kinds must be known.
 	Dependants map[string]string
@@ -47,8 +52,8 @@ func Watch(ctx context.Context, tx pgx.Tx, k Kind) error {
 	}
 	var batch pgx.Batch
 	if k.Table != "" {
-		batch.Queue(`select outbox.watch($1::text::regclass, $2, $3::text[], $4) where not outbox.is_watched($1::text::regclass, $2, $3::text[], $4)`,
-			k.Table, k.Name, append([]string{}, k.Key...), k.PerRow)
+		batch.Queue(`select outbox.watch($1::text::regclass, $2, $3::text[], $4, $5) where not outbox.is_watched($1::text::regclass, $2, $3::text[], $4, $5)`,
+			k.Table, k.Name, append([]string{}, k.Key...), k.PerRow, k.History)
 	} else {
 		batch.Queue(`select outbox.kind($1, nullif($2, '')) where not outbox.is_kind($1, nullif($2, ''))`, k.Name, k.List)
 	}
@@ -70,8 +75,8 @@ func checkKind(k Kind) error {
 	switch {
 	case k.Table != "" && k.List != "":
 		p.add("list", -1, "", "the table has the keys")
-	case k.Table == "" && (len(k.Key) > 0 || k.PerRow):
-		p.add("table", -1, "", "it is empty, but a key or PerRow is given")
+	case k.Table == "" && (len(k.Key) > 0 || k.PerRow || k.History):
+		p.add("table", -1, "", "it is empty, but a key, PerRow or History is given")
 	}
 	for i, d := range slices.Sorted(maps.Keys(k.Dependants)) {
 		p.add("dependants", i, "kind", badKind(d))

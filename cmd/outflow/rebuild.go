@@ -154,7 +154,10 @@ select exists (select from outbox.backends where name = $1),
 func relog(ctx context.Context, pool *pgxpool.Pool, backend string, kinds []string) (token string, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		for _, kind := range kinds {
-			if err := outbox.RelogAll(ctx, tx, backend, kind, outbox.Cause{}); err != nil {
+			if err := outbox.RelogAllFor(ctx, tx, outbox.Rebuild, backend, kind, outbox.Cause{}); err != nil {
+				return err
+			}
+			if err := outbox.Note(ctx, tx, outbox.Event{What: "rebuild begun", Backend: backend, Kind: kind}); err != nil {
 				return err
 			}
 		}

@@ -78,7 +78,7 @@ else a built-in one: the tables of schema ast, projected into the same database.
 
 // verbs are all verbs, in the order in which a user meets them.
 func (a *app) verbs() []*cobra.Command {
-	return []*cobra.Command{a.migrate(), a.plan(), a.apply(), a.work(), a.load(), a.status(), a.health(), a.alerts(), a.wait(), a.verify(), a.rebuild(), a.lanes(), a.parked(), a.pause(), a.resume(), a.doctor(), a.demo(), a.man(), a.version()}
+	return []*cobra.Command{a.migrate(), a.plan(), a.apply(), a.work(), a.load(), a.status(), a.health(), a.alerts(), a.wait(), a.verify(), a.rebuild(), a.lanes(), a.parked(), a.audit(), a.revert(), a.pause(), a.resume(), a.doctor(), a.demo(), a.man(), a.version()}
 }
 
 // meant is " (did you mean verb?)" for a misspelt verb.
