@@ -33,7 +33,6 @@ func (w *world) trail(key string) (all *outbox.Trail, told string) {
 func TestAuditOfARecord(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.patient()
 	w.store.refuse = func(r backends.Record) *backends.Error {
 		if !bytesHave(r.Doc, "poison") {
 			return nil
