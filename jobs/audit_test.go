@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +20,7 @@ func (w *world) trail(key string) (all *outbox.Trail, told string) {
 		w.t.Fatal(err)
 	}
 	var list []string
-	for i := len(all.Changes) - 1; i >= 0; i-- {
-		c := all.Changes[i]
+	for _, c := range slices.Backward(all.Changes) {
 		for _, d := range c.Deliveries {
 			list = append(list, strings.TrimSpace(string(c.Why)+" "+d.State))
 		}

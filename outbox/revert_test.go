@@ -142,23 +142,23 @@ func (w world) roundTrip(t *rapid.T, odd *pgx.Conn) {
 	}
 	after := w.contents("every")
 	var reversals []uint64
-	for i := len(all) - 1; i >= 0; i-- {
+	for _, d := range slices.Backward(all) {
 		var text string
-		if err := odd.QueryRow(w.Context(), `select outbox.undo(array[$1::xid8], false, false, '{}')::text`, fmt.Sprint(all[i].tx)).Scan(&text); err != nil {
-			t.Fatalf("reverting %d: %v", all[i].tx, err)
+		if err := odd.QueryRow(w.Context(), `select outbox.undo(array[$1::xid8], false, false, '{}')::text`, fmt.Sprint(d.tx)).Scan(&text); err != nil {
+			t.Fatalf("reverting %d: %v", d.tx, err)
 		}
 		if !strings.Contains(text, `"done": true`) {
 			t.Fatalf("not reverted: %s", text)
 		}
-		if got := w.contents("every"); got != all[i].before {
-			t.Fatalf("after reverting:\n%s\nbefore:\n%s", got, all[i].before)
+		if got := w.contents("every"); got != d.before {
+			t.Fatalf("after reverting:\n%s\nbefore:\n%s", got, d.before)
 		}
-		x, err := parseXid(w.text(`select reverted_by from outbox.transactions where tx = $1::xid8`, fmt.Sprint(all[i].tx)))
+		x, err := parseXid(w.text(`select reverted_by from outbox.transactions where tx = $1::xid8`, fmt.Sprint(d.tx)))
 		w.ok(err)
 		reversals = append(reversals, x)
 	}
-	for i := len(reversals) - 1; i >= 0; i-- {
-		w.mustRevert(reversals[i])
+	for _, x := range slices.Backward(reversals) {
+		w.mustRevert(x)
 	}
 	if got := w.contents("every"); got != after {
 		t.Fatalf("after reverting the reversals:\n%s\nwant:\n%s", got, after)

@@ -93,10 +93,11 @@ func changeEntry(c outbox.Change) entry {
 	if c.Only != "" {
 		text += ", for " + c.Only
 	}
-	for _, part := range [][2]string{{"load", c.Load}, {"trace", c.Trace}} {
-		if part[1] != "" {
-			text += ", " + part[0] + " " + part[1]
-		}
+	if c.Load != "" {
+		text += ", load " + c.Load
+	}
+	if c.Trace != "" {
+		text += ", trace " + c.Trace
 	}
 	switch {
 	case c.CauseTo == 0:
@@ -134,9 +135,9 @@ func deliveryText(c outbox.Change, d outbox.Delivery) string {
 		return text
 	}
 	text += fmt.Sprintf(" %s later, acknowledged by %s with page %d of lane %d", span(max(0, p.SavedAt.Sub(c.At))), p.Owner, p.ID, p.Lane)
-	switch {
-	case p.From == 0:
-	case p.From == p.To:
+	switch p.From {
+	case 0:
+	case p.To:
 		text += fmt.Sprintf(", version %d", p.To)
 	default:
 		text += fmt.Sprintf(", versions %d to %d", p.From, p.To)
