@@ -53,7 +53,7 @@
 //	    type: postgres                   # a registered type of backend
 //	    settings: {}                     # what the type asks for: addresses, credentials, limits. A backend of type
 //	                                     # postgres that names no url is in the database above
-//	    worker: {patience: 1m}           # lanes, batch_records, batch_bytes, patience, request, rate and park_limit of this store alone
+//	    worker: {patience: 1m}           # lanes, batch_records, batch_bytes, patience, request, rate, in_turn and park_limit of this store alone
 //	    verify: {every: 7d}              # where this store differs from verify above; off: never
 //	projections:
 //	  - kind: file                       # from this kind

@@ -124,6 +124,7 @@ func (r *reader) limits(l *jobs.Limits) map[string]field {
 		"patience":      r.duration(&l.Patience, time.Millisecond, "15s"),
 		"request":       r.duration(&l.Request, time.Millisecond, "30s"),
 		"rate":          r.count(&l.Rate, 100_000_000),
+		"in_turn":       r.flag(&l.InTurn),
 		"park_limit":    r.parkLimit(&l.ParkLimit),
 	}
 }

@@ -131,6 +131,7 @@ func limitsSchema() object {
 		"batch_bytes":   byteCount("Bytes of a request, unless the backend takes fewer."),
 		"patience":      timeSpan("How long a job retries the store before River retries it."),
 		"request":       timeSpan("Time for one request to the store."),
+		"in_turn":       yesOrNo("True: fresh changes wait for their turn when the backend is far behind. Default: false."),
 		"rate":          wholeNumber("Records a second that a process writes at most. Default: any number.", 100_000_000),
 		"park_limit":    numberOrNone("It pauses when it refused so many records for one reason within ten minutes, and more than it took.", parkLimitMost),
 	})

@@ -67,6 +67,7 @@ type Limits struct {
 	BatchBytes   int           // as Settings.BatchBytes
 	Patience     time.Duration // as Settings.Patience
 	Request      time.Duration // as Settings.Request
+	InTurn       bool          // fresh changes wait for their turn: while a lane is far behind nothing is written before it
 	Rate         int           // records a second that all lanes of a process write together at most; zero: any number
 	Verify       Schedule      // when the backend is verified without being asked to; zero: never
 	ParkLimit    int           // as Settings.ParkLimit

@@ -16,11 +16,11 @@ const (
 	peekShare = 4                      // a peek takes a quarter as many keys of each kind as a page
 )
 
-// peek writes, while the lane is far behind, what has changed just now before its turn comes: between two pages, with a
+// peek writes, while the lane is far behind and the backend's limits do not forbid it, what has changed just now before its turn comes: between two pages, with a
 // version of its own, and without moving the position. The pages write it again. docs/decisions/0016 says why that is
 // exact.
 func (f *feed) peek(ctx context.Context) error {
-	if f.pos.Target.Zero() || f.stop() { // the next page is the end of what there is
+	if f.s.limits.InTurn || f.pos.Target.Zero() || f.stop() { // the next page is the end of what there is
 		return nil
 	}
 	if !f.target.Equal(f.pos.Target) { // another delta: all that is visible in its target is the pages'

@@ -102,7 +102,7 @@ func (s site) config(pool *pgxpool.Pool, log *slog.Logger) jobs.Config {
 		Pool: pool, Kinds: kinds(), Logger: log,
 		Settings: jobs.Settings{
 			Lease: lease, Zombie: cmp.Or(s.Zombie, zombie), Late: late, Request: answer, Patience: 2 * time.Second, Linger: 200 * time.Millisecond,
-			PageKeys: 200, BatchRecords: 50, Retention: 10 * time.Second,
+			PageKeys: 2000, BatchRecords: 200, Retention: 10 * time.Second,
 		},
 	}
 	for _, p := range s.Stores {

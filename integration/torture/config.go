@@ -59,6 +59,7 @@ func (l links) config(pool *pgxpool.Pool, name string, log *slog.Logger) jobs.Co
 			{Name: loose, Type: looseType, Settings: map[string]any{"url": l.Store, "concurrency": 2}},
 			{Name: single, Type: looseType, Settings: map[string]any{"url": l.Store, "concurrency": 1}},
 		},
+		Limits: map[string]jobs.Limits{loose: {InTurn: true}}, // deltas that are left half read are counted there
 		Settings: jobs.Settings{
 			Lanes: 2, PageKeys: pageKeys, PortionBytes: 64 << 10, BatchRecords: batchRecords,
 			Lease: lease, Zombie: zombie, Late: late, Request: request, Patience: 5 * time.Second,
