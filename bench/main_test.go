@@ -37,7 +37,8 @@ func TestRun(t *testing.T) {
 	for _, r := range rows {
 		name, _, _ := strings.Cut(r.Name, ":")
 		began[name] = true
-		if r.Value <= 0 || r.Goal == "" && !r.OK {
+		ticks := strings.Contains(r.Name, "CPU") // the kernel counts it in steps that a short run can fall below
+		if r.Value <= 0 && !ticks || r.Goal == "" && !r.OK {
 			t.Errorf("row %+v: want a value above zero, and OK without a goal", r)
 		}
 		if !strings.Contains(out.String(), r.Name) {

@@ -215,7 +215,8 @@ func TestEngineRefused(t *testing.T) {
 	w.proxy.Refuse(true)
 	w.proxy.Cut()
 	w.write()
-	w.until(`select exists (select from river.river_job where kind = 'project' and state in ('retryable', 'scheduled', 'available') and attempt > 0)`)
+	w.until(`select exists (select from river.river_job where kind = 'project' and state in ('retryable', 'scheduled', 'available') and attempt > 0)
+	      or exists (select from outbox.backends where paused_by = 'breaker')`)
 	w.proxy.Refuse(false)
 	w.agrees()
 }

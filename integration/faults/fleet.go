@@ -143,8 +143,13 @@ func (f *fleet) all() []*child.Process {
 }
 
 // one is a process by chance.
-func (f *fleet) one() (*child.Process, error) {
+func (f *fleet) one(ctx context.Context) (*child.Process, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
 	list := f.all()
+	for ; len(list) == 0 && ctx.Err() == nil; list = f.all() {
+		pause(ctx, 20*time.Millisecond) // the one before has just ended
+	}
 	if len(list) == 0 {
 		return nil, errors.New("no worker process is there")
 	}

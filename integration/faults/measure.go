@@ -35,6 +35,13 @@ func (l *Lab) Run(ctx context.Context, s Scenario, store *Store, lasts time.Dura
 	if store != nil {
 		r.Store, stores = store.Name, []*Store{store}
 	}
+	if s.Sort == Damage {
+		defer l.rest()() // what is written again by chance is no damage any more
+		if err := l.undoubted(ctx, stores); err != nil {
+			r.Err = fmt.Errorf("making the fault: %w", err)
+			return r
+		}
+	}
 	begun := time.Now()
 	end, err := s.Do(ctx, l, store)
 	if err == nil {
@@ -74,6 +81,21 @@ func (l *Lab) overcome(ctx context.Context, s Scenario, stores []*Store) (damage
 		}
 	}
 	return damaged, l.caughtUp(ctx, stores)
+}
+
+// undoubted waits until the stores have everything, and nothing is going to be written again.
+func (l *Lab) undoubted(ctx context.Context, stores []*Store) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := l.caughtUp(ctx, stores)
+	for err == nil && l.doubtful(ctx) {
+		pause(ctx, 50*time.Millisecond)
+		err = ctx.Err()
+	}
+	if err != nil {
+		return err
+	}
+	return l.caughtUp(ctx, stores)
 }
 
 // caughtUp commits a change and waits until the stores, or all, have it and what was before.

@@ -30,8 +30,8 @@ func signalled(name, expect string, lasts time.Duration, do func(ctx context.Con
 
 func processScenarios() []Scenario {
 	return []Scenario{
-		signalled("one killed (SIGKILL)", "its lanes are taken over when their leases expire; what it may have had in hand is suspect", 0, func(_ context.Context, l *Lab) (func(context.Context) error, error) {
-			p, err := l.fleet.one()
+		signalled("one killed (SIGKILL)", "its lanes are taken over when their leases expire; what it may have had in hand is suspect", 0, func(ctx context.Context, l *Lab) (func(context.Context) error, error) {
+			p, err := l.fleet.one(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -42,14 +42,14 @@ func processScenarios() []Scenario {
 			end := func(context.Context) error { l.fleet.setHold(false); return nil }
 			return end, l.fleet.signal(syscall.SIGKILL)
 		}),
-		signalled("one stopped for less than the lease (SIGSTOP)", "it goes on where it was", 0, func(_ context.Context, l *Lab) (func(context.Context) error, error) {
-			return l.fleet.stopOne()
+		signalled("one stopped for less than the lease (SIGSTOP)", "it goes on where it was", 0, func(ctx context.Context, l *Lab) (func(context.Context) error, error) {
+			return l.fleet.stopOne(ctx)
 		}),
-		signalled("one stopped for longer than the lease (SIGSTOP)", "others take its lanes; it finds out before it sends, and logs again what it had in hand", lease*3/2, func(_ context.Context, l *Lab) (func(context.Context) error, error) {
-			return l.fleet.stopOne()
+		signalled("one stopped for longer than the lease (SIGSTOP)", "others take its lanes; it finds out before it sends, and logs again what it had in hand", lease*3/2, func(ctx context.Context, l *Lab) (func(context.Context) error, error) {
+			return l.fleet.stopOne(ctx)
 		}),
 		signalled("one told to end in the middle of its work (SIGTERM)", "it finishes its page, saves, lets go of its lanes and exits with 0; others go on at once", 0, func(ctx context.Context, l *Lab) (func(context.Context) error, error) {
-			p, err := l.fleet.one()
+			p, err := l.fleet.one(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -71,8 +71,8 @@ func (f *fleet) signal(sig syscall.Signal) error {
 }
 
 // stopOne lets a process stand still until the end.
-func (f *fleet) stopOne() (func(context.Context) error, error) {
-	p, err := f.one()
+func (f *fleet) stopOne(ctx context.Context) (func(context.Context) error, error) {
+	p, err := f.one(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -129,7 +129,7 @@ func (t *torture) prepare(ctx context.Context) (err error) {
 func (t *torture) setup(ctx context.Context) error {
 	c := t.config()
 	c.Settings.Lanes = 1
-	c.Backends = c.Backends[len(c.Backends)-1:]
+	c.Backends, c.Limits = c.Backends[len(c.Backends)-1:], nil
 	c.Projections = c.Projections[len(c.Projections)-1:]
 	if err := jobs.Setup(ctx, c); err != nil {
 		return err
