@@ -577,30 +577,19 @@ create function outbox.revert_load(load text, force boolean default false) retur
 language sql as $$ select outbox.insist(outbox.undo(outbox.load_transactions($1), $2, false, pg_catalog.jsonb_build_object('reverts', $1))) $$;
 comment on function outbox.revert_load(text, boolean) is 'worker: outbox.revert for all transactions whose header load has this value';
 
--- The digests of what a load had say nothing any more once it, or its reversal, was reverted: the next load looks again.
-create function ast.forget_load() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  delete from ast.loaded l where l.load = new.headers->>'load';
-  return null;
-end $$;
-create trigger forget_load after update of reverted_by on outbox.transactions
-  for each row when (old.reverted_by is distinct from new.reverted_by and new.headers ? 'load') execute function ast.forget_load();
-
 revoke execute on function outbox.columns(regclass), outbox.image_settings(), outbox.image(text, regclass), outbox.refuse_truncate(regclass),
   outbox.history_source(outbox.watches), outbox.watch(regclass, text, text[], boolean, boolean),
   outbox.is_watched(regclass, text, text[], boolean, boolean), outbox.forget_previous(), outbox.prune_history(interval, int),
   outbox.key_match(text, text, outbox.watches), outbox.undo_read(outbox.watches, xid8[]), outbox.undo_source(outbox.watches),
   outbox.undo_cascades(outbox.watches), outbox.undo_check(outbox.watches), outbox.undo_problems(xid8[]), outbox.undo_run(text[][], boolean),
   outbox.undo_verify(outbox.watches[], bigint, boolean), outbox.undo(xid8[], boolean, boolean, jsonb), outbox.load_transactions(text),
-  outbox.insist(jsonb), outbox.revert(xid8, boolean), outbox.revert_load(text, boolean), ast.forget_load() from public;
+  outbox.insist(jsonb), outbox.revert(xid8, boolean), outbox.revert_load(text, boolean) from public;
 -- +goose StatementEnd
 
 -- +goose Down
 -- +goose StatementBegin
 select outbox.watch(w.rel, history => false) from outbox.watches w where w.history;
-drop trigger forget_load on outbox.transactions;
-drop function ast.forget_load(), outbox.revert_load(text, boolean), outbox.revert(xid8, boolean), outbox.insist(jsonb), outbox.load_transactions(text),
+drop function outbox.revert_load(text, boolean), outbox.revert(xid8, boolean), outbox.insist(jsonb), outbox.load_transactions(text),
   outbox.undo(xid8[], boolean, boolean, jsonb), outbox.undo_verify(outbox.watches[], bigint, boolean), outbox.undo_run(text[][], boolean),
   outbox.undo_problems(xid8[]), outbox.undo_check(outbox.watches), outbox.undo_cascades(outbox.watches), outbox.undo_source(outbox.watches),
   outbox.undo_read(outbox.watches, xid8[]), outbox.key_match(text, text, outbox.watches);
