@@ -260,7 +260,50 @@ func (r *rebuild) turn(ctx context.Context, g stage) error {
 	if err != nil {
 		return err
 	}
+	if whole, err := r.whole(ctx, g); err != nil || !whole {
+		return err
+	}
 	return inTurn(ctx, r.e.c.Pool, rebuildLock, func(tx pgx.Tx) error { return r.serve(ctx, tx, s, p, g) })
+}
+
+// whole says whether the new generation has refused nothing now that it has got all. A tenure of both generations may
+// have written a record into what readers see and had it refused by the new one after the switch began: they would lose
+// it. Then the rebuild goes back to its beginning, so that what readers see is written again, with what it has missed, and
+// waits for the record to be mended. That it is whole is recorded, and not asked again: after a crash readers may see
+// the new generation already, which must not be given up any more.
+func (r *rebuild) whole(ctx context.Context, g stage) (whole bool, err error) {
+	id := []any{r.args.Backend, r.args.Records, r.args.Target, g.building}
+	err = inTurn(ctx, r.e.c.Pool, rebuildLock, func(tx pgx.Tx) error {
+		done, err := tx.Exec(ctx, `
+update outbox.projections set passing = coalesce(passing, pg_current_snapshot()), passing_at = coalesce(passing_at, clock_timestamp())
+ where backend = $1 and kind = $2 and target = $3 and phase = 'switching' and building = $4
+   and (passing is not null or not exists (select from outbox.parked k where k.backend = $1 and k.kind = $2 and k.target = $5))`,
+			append(id, buildingPlace(r.args.Target, g.building))...)
+		if err != nil {
+			return fmt.Errorf("recording that a generation is whole: %w", err)
+		}
+		if whole = done.RowsAffected() > 0; whole {
+			return nil
+		}
+		back, err := tx.Exec(ctx, `
+update outbox.projections set phase = 'logged', passing = null, passing_at = null
+ where backend = $1 and kind = $2 and target = $3 and phase = 'switching' and building = $4`, id...)
+		if err != nil {
+			return fmt.Errorf("putting a switch off: %w", err)
+		}
+		if back.RowsAffected() == 0 {
+			return nil // somebody else was faster
+		}
+		if err := outbox.RelogAllFor(ctx, tx, outbox.Rebuild, r.args.Backend, r.args.Records, outbox.Cause{}); err != nil {
+			return err
+		}
+		return outbox.Note(ctx, tx, outbox.Event{
+			What: "switch put off", Who: outbox.Engine, Backend: r.args.Backend, Kind: r.args.Records,
+			Reason:  "the new generation has refused records that readers see",
+			Details: map[string]any{"target": r.args.Target, "generation": g.building},
+		})
+	})
+	return whole && err == nil, err
 }
 
 // fence waits until every tenure has ended that may have begun with generations that there were before. One that writes

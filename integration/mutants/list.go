@@ -25,6 +25,7 @@ var (
 		"	if p.last {\n		w.complete(p.page)\n		if err := w.save(ctx, 0); err != nil {\n			return err\n		}\n	}\n" +
 			"	for _, r := range p.records {\n		if err := w.planned(ctx, r); err != nil {",
 	}}
+	lateLook      = edit{rebuildStep, "and (passing is not null or not exists (select from outbox.parked k where", "and (passing is not null or not exists (select from outbox.parked k where false and"}
 	forgetRunning = []edit{{delta, "where pg_visible_in_snapshot(x, coalesce($2, pg_current_snapshot())) and x >= $3", "where false and x >= $3"}}
 )
 

@@ -32,6 +32,14 @@ var pitfalls = []mutant{
 	{name: "p10", what: "readers are moved while tenures write both generations", edits: []edit{
 		{rebuildStep, "	if err := r.fence(ctx); err != nil {\n		return err\n	}\n	at, err", "	at, err"},
 	}, tests: tests{"./jobs": "TestSwitchWaitsForTenuresOfBothGenerations"}},
+	{name: "p10-parked", what: "readers are moved to a generation that has refused records", edits: []edit{
+		{rebuildStep, "func (r *rebuild) ready(ctx context.Context, g stage) (time.Duration, error) {\n	if g.parked > 0 {", "func (r *rebuild) ready(ctx context.Context, g stage) (time.Duration, error) {\n	if g.parked < 0 {"},
+		{rebuildStep, "and phase = 'ready' and building = $4\n   and not exists (select from outbox.parked k where", "and phase = 'ready' and building = $4\n   and not exists (select from outbox.parked k where false and"},
+		lateLook,
+	}, tests: tests{"./jobs": "TestSwitchUnderLoadWithAPoisonedKey|TestSwitchIsPutOffForAPoisonedKey"}},
+	{name: "p10-late", what: "what is refused while the switch begins is not looked at", edits: []edit{lateLook}, tests: tests{
+		"./jobs": "TestSwitchIsPutOffForAPoisonedKey",
+	}},
 	{name: "p11", what: "a repair logs nothing", edits: []edit{
 		{"jobs/settle.go", "if err := outbox.Relog(ctx, v.c.Pool, v.s.name, v.p.Kind, keys, outbox.Cause{}); err != nil {", "if err := ctx.Err(); err != nil {"},
 	}, tests: tests{"./jobs": "TestVerifyAndRepair", "./integration/faults": "TestDrift/.*"}},
