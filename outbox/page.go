@@ -90,7 +90,7 @@ func (p *Page) Disjoint(o *Page) bool {
 // the given limit. Keys outside the range are left to other lanes. A delta has more when the limit was reached.
 func Collect(pos Position, target Snapshot, span Range, rows []Row, limit int) *Page {
 	p := &Page{Rows: len(rows), Keys: map[string][]string{}, All: map[string]Cause{}, Changed: map[string][]string{}}
-	p.More, p.seen = len(rows) >= limit, seenFor(rows)
+	p.More, p.seen = len(rows) >= limit, seenFor(rows, span)
 	for _, r := range rows {
 		cause := r.Cause
 		if cause.To == 0 {
@@ -128,15 +128,16 @@ const (
 	changed                // in Changed, too
 )
 
-// seenFor makes room for the keys of rows.
-func seenFor(rows []Row) map[string]map[string]sight {
+// seenFor makes room for the keys of rows that are in the range. Hashes are even, so its share of all keys is about that;
+// room for all of them, in each of many lanes, would be more memory than the records take.
+func seenFor(rows []Row, span Range) map[string]map[string]sight {
 	n := map[string]int{}
 	for _, r := range rows {
 		n[r.Kind] += len(r.Keys)
 	}
 	seen := make(map[string]map[string]sight, len(n))
 	for kind, n := range n {
-		seen[kind] = make(map[string]sight, n)
+		seen[kind] = make(map[string]sight, uint64(n)*(span.Hi-span.Lo)>>32)
 	}
 	return seen
 }

@@ -169,3 +169,24 @@ func TestLanesPartitionKeys(t *testing.T) {
 		}
 	})
 }
+
+// A lane of many makes room for its own share of the keys of a page, and not for those of all lanes.
+func TestCollectMakesRoomForItsShare(t *testing.T) {
+	keys := make([]string, 50_000)
+	for i := range keys {
+		keys[i] = fmt.Sprint(i)
+	}
+	rows := []Row{{Kind: "k", Keys: keys}}
+	allocated := func(span Range) int64 {
+		return testing.Benchmark(func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Collect(Position{}, Snapshot{}, span, rows, 2)
+			}
+		}).AllocedBytesPerOp()
+	}
+	whole, share := allocated(all), allocated(Range{0, 1 << 32 / 25})
+	if share*10 > whole {
+		t.Errorf("a 25th of the keys takes %d bytes, all of them %d", share, whole)
+	}
+}
