@@ -137,7 +137,7 @@ func seenFor(rows []Row, span Range) map[string]map[string]sight {
 	}
 	seen := make(map[string]map[string]sight, len(n))
 	for kind, n := range n {
-		seen[kind] = make(map[string]sight, uint64(n)*(span.Hi-span.Lo)>>32)
+		seen[kind] = make(map[string]sight, int(float64(n)*float64(span.Hi-span.Lo)/(1<<32)))
 	}
 	return seen
 }

@@ -179,6 +179,7 @@ func TestCollectMakesRoomForItsShare(t *testing.T) {
 	rows := []Row{{Kind: "k", Keys: keys}}
 	allocated := func(span Range) int64 {
 		return testing.Benchmark(func(b *testing.B) {
+			b.Helper()
 			b.ReportAllocs()
 			for b.Loop() {
 				Collect(Position{}, Snapshot{}, span, rows, 2)
