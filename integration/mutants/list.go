@@ -6,7 +6,7 @@ const (
 	save   = "outbox/save.go"
 	reader = "outbox/reader.go"
 	delta  = "migrations/00009_outbox_log.sql"
-	writer = "jobs/writer.go"
+	flight = "jobs/flight.go"
 	batch  = "backends/postgres/batch.go"
 
 	rebuildStep = "jobs/rebuild_step.go"
@@ -21,9 +21,9 @@ var (
 	}
 	anyVersion = []edit{{batch, "where t.version <= excluded.version", "where true"}}
 	saveFirst  = []edit{{
-		writer, "	for _, r := range p.records {\n		if err := w.planned(ctx, r); err != nil {",
-		"	if p.last {\n		w.complete(p.page)\n		if err := w.save(ctx, 0); err != nil {\n			return err\n		}\n	}\n" +
-			"	for _, r := range p.records {\n		if err := w.planned(ctx, r); err != nil {",
+		flight, "	for _, r := range p.records {\n		if err := w.planned(w.within(ctx, f), f, r); err != nil {",
+		"	if p.last {\n		w.complete(f)\n		if err := w.save(ctx, 0); err != nil {\n			return err\n		}\n	}\n" +
+			"	for _, r := range p.records {\n		if err := w.planned(w.within(ctx, f), f, r); err != nil {",
 	}}
 	lateLook      = edit{rebuildStep, "and (passing is not null or not exists (select from outbox.parked k where", "and (passing is not null or not exists (select from outbox.parked k where false and"}
 	forgetRunning = []edit{{delta, "where pg_visible_in_snapshot(x, coalesce($2, pg_current_snapshot())) and x >= $3", "where false and x >= $3"}}
@@ -54,7 +54,7 @@ var mutants = []mutant{
 	{
 		name: "moving", what: "a delta that is left half read gets a new target",
 		edits: []edit{
-			{reader, "		now, lsn, rows, err := r.rows(ctx, conn, pos, limit)", "		pos.Target = Snapshot{}\n		now, lsn, rows, err := r.rows(ctx, conn, pos, limit)"},
+			{reader, "		l, rows, err := r.rows(ctx, conn, pos, limit)", "		pos.Target = Snapshot{}\n		l, rows, err := r.rows(ctx, conn, pos, limit)"},
 		},
 	},
 	{

@@ -41,7 +41,7 @@ var pitfalls = []mutant{
 		"./jobs": "TestSwitchIsPutOffForAPoisonedKey",
 	}},
 	{name: "p11", what: "a repair logs nothing", edits: []edit{
-		{"jobs/settle.go", "if err := outbox.Relog(ctx, v.c.Pool, v.s.name, v.p.Kind, keys, outbox.Cause{}); err != nil {", "if err := ctx.Err(); err != nil {"},
+		{"jobs/settle.go", "if err := outbox.RelogFor(ctx, v.c.Pool, outbox.Repair, v.s.name, v.p.Kind, keys, outbox.Cause{}); err != nil {", "if err := ctx.Err(); err != nil {"},
 	}, tests: tests{"./jobs": "TestVerifyAndRepair", "./integration/faults": "TestDrift/.*"}},
 	{name: "p13", what: "a refused record is tried again like any other", edits: []edit{
 		{"jobs/backoff.go", "	case backends.Rejected:\n		return park", "	case backends.Rejected:\n		return again"},
@@ -50,6 +50,6 @@ var pitfalls = []mutant{
 		{delta, "or (select id from outbox.log where tx >= pg_snapshot_xmax($1) and", "or (select id from outbox.log where tx >= '0'::xid8 and not pg_visible_in_snapshot(tx, $1) and"},
 	}, tests: tests{"./outbox": "TestPagesBesideAHeldSnapshot|TestPagesAndLooksReadTheIndexOnly"}},
 	{name: "p15", what: "records are read with the settings of the session", edits: []edit{
-		{reader, "set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; ", ""},
+		{reader, "set_config('timezone', 'UTC', true) || set_config('datestyle', 'ISO, YMD', true) || ", ""},
 	}, tests: tests{"./outbox": "TestStateHasFixedSettings"}},
 }
