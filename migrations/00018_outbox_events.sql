@@ -36,11 +36,10 @@ begin
   end loop;
   execute format('grant select, update on sequence outbox.idle to %s', role);
   for one in select p.oid::regprocedure from pg_proc p
-              where p.pronamespace = 'outbox'::regnamespace and obj_description(p.oid, 'pg_proc') like 'worker: %' loop
+              where p.pronamespace = 'outbox'::regnamespace
+                and (p.proname = any ('{wake, rebase, is_watched, add_backend, watch, kind, depend, undepend}') or obj_description(p.oid, 'pg_proc') like 'worker: %') loop
     execute format('grant execute on function %s to %s', one, role);
   end loop;
-  execute format('grant execute on function outbox.wake(), outbox.rebase(), outbox.is_watched(regclass, text, text[], boolean), outbox.add_backend(text, text, int),
-    outbox.watch(regclass, text, text[], boolean), outbox.kind(text, text), outbox.depend(text, text, text), outbox.undepend(text, text) to %s', role);
   execute format('grant select, insert, update, delete on all tables in schema river to %s', role);
   execute format('revoke insert, update, delete on river.river_migration from %s', role);
   execute format('grant usage, select on all sequences in schema river to %s', role);

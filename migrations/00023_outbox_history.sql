@@ -209,42 +209,6 @@ end $$;
 comment on function outbox.watch(regclass, text, text[], boolean, boolean) is
   'worker: watches a table: its changes go into the log as changes of the kind (default: the table''s name), keyed by these columns (default, and {}: the primary key), by triggers for each statement or for each row (default: false), keeping previous rows for outbox.revert or not (default: false). Again: makes the watch right for what the table is now; null then means: as it is';
 
--- outbox.watch is granted by the rule.
-create or replace function outbox.grant_worker(role regrole) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-  account regclass := to_regclass('public.goose_db_version');
-  only_read regclass[] := '{outbox.kinds, outbox.dependants, outbox.watches, outbox.records, outbox.lag}';
-  one text;
-begin
-  execute format('grant usage on schema outbox, river to %s', role);
-  for one in select c.oid::regclass from pg_class c where c.relnamespace = 'outbox'::regnamespace and c.relkind in ('r', 'p') and c.oid <> all (only_read) loop
-    execute format('grant select, insert, update, delete on %s to %s', one, role);
-  end loop;
-  foreach one in array only_read::text[] loop
-    execute format('grant select on %s to %s', one, role);
-  end loop;
-  execute format('grant select, update on sequence outbox.idle to %s', role);
-  for one in select p.oid::regprocedure from pg_proc p
-              where p.pronamespace = 'outbox'::regnamespace and obj_description(p.oid, 'pg_proc') like 'worker: %' loop
-    execute format('grant execute on function %s to %s', one, role);
-  end loop;
-  execute format('grant execute on function outbox.wake(), outbox.rebase(), outbox.is_watched(regclass, text, text[], boolean), outbox.add_backend(text, text, int),
-    outbox.kind(text, text), outbox.depend(text, text, text), outbox.undepend(text, text) to %s', role);
-  execute format('grant select, insert, update, delete on all tables in schema river to %s', role);
-  execute format('revoke insert, update, delete on river.river_migration from %s', role);
-  execute format('grant usage, select on all sequences in schema river to %s', role);
-  if current_setting('server_version_num')::int >= 170000 then
-    execute format('grant maintain on all tables in schema river to %s', role);
-  end if;
-  if account is not null then
-    execute format('grant select on %s to %s', account, role);
-  end if;
-  if not has_database_privilege(role, current_database(), 'TEMPORARY') then -- verify sorts in temporary tables
-    execute format('grant temporary on database %I to %s', current_database(), role);
-  end if;
-end $$;
-
 create function outbox.is_watched(rel regclass, kind text, key_columns text[], per_row boolean, history boolean) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select outbox.is_watched($1, $2, $3, $4) and exists (select from outbox.watches w where w.rel = $1 and w.history = $5)
@@ -418,7 +382,7 @@ $$;
 comment on function outbox.undo_problems(xid8[]) is 'worker: why transactions cannot be reverted';
 
 -- Runs statements until none is left. One that fails because of another table's rows is tried again after the others.
-create function outbox.undo_run(todo text[][], force boolean) returns void
+create function outbox.undo_run(pending text[][], force boolean) returns void
 language plpgsql as $$
 declare
   left_over text[][];
@@ -431,7 +395,7 @@ begin
   loop
     left_over := '{}';
     progress := false;
-    foreach one slice 1 in array todo loop
+    foreach one slice 1 in array pending loop
       begin
         if one[2] = 'delete' and not force then
           for c in select q.child, q.statement from outbox.watches w, outbox.undo_cascades(w) q where w.rel = one[1]::pg_catalog.oid loop
@@ -453,7 +417,7 @@ begin
     if not progress then
       raise exception 'outbox.revert: %', why using errcode = 'object_not_in_prerequisite_state', hint = 'nothing was changed';
     end if;
-    todo := left_over;
+    pending := left_over;
   end loop;
 end $$;
 comment on function outbox.undo_run(text[][], boolean) is 'worker: runs statements, each as soon as it can';
@@ -664,40 +628,6 @@ end $$;
 comment on function outbox.watch(regclass, text, text[], boolean) is
   'watches a table: its changes go into the log as changes of the kind (default: the table''s name), keyed by these columns (default, and {}: the primary key), by triggers for each statement or for each row (default: false). Again: makes the watch right for what the table is now; null then means: as it is';
 revoke execute on function outbox.watch(regclass, text, text[], boolean) from public;
-create or replace function outbox.grant_worker(role regrole) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-  account regclass := to_regclass('public.goose_db_version');
-  only_read regclass[] := '{outbox.kinds, outbox.dependants, outbox.watches, outbox.records, outbox.lag}';
-  one text;
-begin
-  execute format('grant usage on schema outbox, river to %s', role);
-  for one in select c.oid::regclass from pg_class c where c.relnamespace = 'outbox'::regnamespace and c.relkind in ('r', 'p') and c.oid <> all (only_read) loop
-    execute format('grant select, insert, update, delete on %s to %s', one, role);
-  end loop;
-  foreach one in array only_read::text[] loop
-    execute format('grant select on %s to %s', one, role);
-  end loop;
-  execute format('grant select, update on sequence outbox.idle to %s', role);
-  for one in select p.oid::regprocedure from pg_proc p
-              where p.pronamespace = 'outbox'::regnamespace and obj_description(p.oid, 'pg_proc') like 'worker: %' loop
-    execute format('grant execute on function %s to %s', one, role);
-  end loop;
-  execute format('grant execute on function outbox.wake(), outbox.rebase(), outbox.is_watched(regclass, text, text[], boolean), outbox.add_backend(text, text, int),
-    outbox.watch(regclass, text, text[], boolean), outbox.kind(text, text), outbox.depend(text, text, text), outbox.undepend(text, text) to %s', role);
-  execute format('grant select, insert, update, delete on all tables in schema river to %s', role);
-  execute format('revoke insert, update, delete on river.river_migration from %s', role);
-  execute format('grant usage, select on all sequences in schema river to %s', role);
-  if current_setting('server_version_num')::int >= 170000 then
-    execute format('grant maintain on all tables in schema river to %s', role);
-  end if;
-  if account is not null then
-    execute format('grant select on %s to %s', account, role);
-  end if;
-  if not has_database_privilege(role, current_database(), 'TEMPORARY') then -- verify sorts in temporary tables
-    execute format('grant temporary on database %I to %s', current_database(), role);
-  end if;
-end $$;
 drop function outbox.history_source(outbox.watches), outbox.refuse_truncate(regclass), outbox.image(text, regclass), outbox.image_settings(), outbox.columns(regclass);
 drop table outbox.previous, outbox.transactions, outbox.shapes;
 alter table outbox.watches drop history;
