@@ -194,7 +194,7 @@ func (w *writer) try(ctx context.Context, g trial) (err error) {
 		if p.place() != g.target {
 			continue
 		}
-		if err := outbox.Relog(ctx, w.e.c.Pool, w.s.name, g.kind, []string{g.key}, outbox.Cause{}); err != nil {
+		if err := outbox.RelogFor(ctx, w.e.c.Pool, outbox.Retry, w.s.name, g.kind, []string{g.key}, outbox.Cause{}); err != nil {
 			return err
 		}
 		version, err := w.t.Version()
