@@ -34,7 +34,7 @@ type Projection struct {
 type Settings struct {
 	PageKeys     int           // keys of a page, about; default 4000
 	PortionBytes int           // bytes of records that one lane reads before it writes them; default 8 MiB, less when many lanes are at work
-	MemoryBytes  int           // bytes of records that all lanes of the process hold at once, about: each has two portions of them, and one record at least; default 128 MiB
+	MemoryBytes  int           // bytes of records that all lanes of the process hold at once, about: each has up to three portions of them, and one record at least; default 128 MiB
 	BatchRecords int           // records of a request, unless the backend takes fewer; default 1000
 	BatchBytes   int           // bytes of a request, unless the backend takes fewer; default 4 MiB
 	Lease        time.Duration // after which a dead worker's lane is free; default 10s, at least 100ms

@@ -26,6 +26,7 @@ type feed struct {
 	keys    int // of a page, about
 	rows    int // limit of rows for the next page
 	portion chan *portion
+	ledger  *ledger   // of what was handed out
 	until   time.Time // no new page is begun after this
 
 	target outbox.Snapshot // of the delta under way, as of the last page
@@ -98,8 +99,13 @@ func (f *feed) page(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.began = time.Now()
-	f.collect.version, f.collect.most, f.collect.bound = version, 0, portionBytes(f.e.c.Settings, int(f.e.atWork.Load()))
+	if err := f.room(ctx, nil); err != nil {
+		return err
+	}
+	if f.stop() { // waiting for room can take long
+		return errEnough
+	}
+	f.began, f.collect.version, f.collect.most = time.Now(), version, 0
 	first := &portion{}
 	var rest []ask
 	ahead := false
@@ -130,10 +136,12 @@ func (f *feed) page(ctx context.Context) error {
 // that read the page as well. It must be on disk what that saw.
 func (f *feed) offer(page *outbox.Page, all *portion) bool {
 	all.page, all.began, all.last = page, f.began, true
+	f.ledger.hold(all)
 	select {
 	case f.portion <- all:
 		return true
 	default:
+		all.leave()
 		return false
 	}
 }
@@ -142,6 +150,7 @@ func (f *feed) offer(page *outbox.Page, all *portion) bool {
 func (f *feed) hand(ctx context.Context, page *outbox.Page, next *portion, rest []ask) error {
 	for {
 		next.page, next.began, next.last = page, f.began, len(rest) == 0
+		f.ledger.hold(next)
 		select {
 		case f.portion <- next:
 			f.moved = false
@@ -152,7 +161,10 @@ func (f *feed) hand(ctx context.Context, page *outbox.Page, next *portion, rest 
 			return nil
 		}
 		next = &portion{}
-		var err error
+		err := f.room(ctx, rest[0].plan)
+		if err != nil {
+			return err
+		}
 		if rest, err = f.more(ctx, rest, next); err != nil {
 			return err
 		}
@@ -184,13 +196,17 @@ func (f *feed) more(ctx context.Context, rest []ask, into *portion) ([]ask, erro
 
 func refused(err error) bool { return err != nil && backends.ClassOf(err) == backends.Rejected }
 
-// portionLeast is a portion that is worth a request, however many lanes there are.
-const portionLeast = 64 << 10
-
-// portionBytes bounds a portion so that the lanes at work share the memory: each has a portion that is written, the
-// last requests of the one before, and one that is read meanwhile.
-func portionBytes(set Settings, lanes int) int {
-	return min(set.PortionBytes, max(set.MemoryBytes/(3*max(lanes, 1)), portionLeast))
+// room waits until the lane may hold another portion, of records of the projection or, with nil, of any, and bounds it.
+func (f *feed) room(ctx context.Context, of *plan) (err error) {
+	set, mean := f.e.c.Settings, f.collect.sizes[of]
+	if of == nil {
+		mean = largest(f.collect.sizes)
+	}
+	f.collect.bound, err = f.ledger.await(ctx, func(held int) int {
+		lanes := int(f.e.atWork.Load())
+		return roomFor(set.share(lanes), held, set.portionBytes(lanes), mean)
+	})
+	return err
 }
 
 // nextRows is the limit of rows for the next page, after one of rows with keys, so that it has about as many keys

@@ -2,9 +2,11 @@ package jobs_test
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,23 +21,13 @@ import (
 func TestNextPageIsReadMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	cfg, err := pgxpool.ParseConfig(pgtest.URL(t, w.pool))
-	if err != nil {
-		t.Fatal(err)
-	}
 	read := make(chan struct{})
 	var once sync.Once
-	cfg.ConnConfig.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
-		if n.Message == "reading 2" {
+	w.hear(func(id string) {
+		if id == "2" {
 			once.Do(func() { close(read) })
 		}
-	}
-	cfg.MaxConns = 8
-	if w.c.Pool, err = pgxpool.NewWithConfig(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.c.Pool.Close)
-	w.exec(`create function seen(id int) returns text language plpgsql as $$ begin raise notice 'reading %', id; return id; end $$`)
+	})
 	w.c.Projections[0].Query = `select id as key, v, seen(id) from item where id = any($1::text[]::int[])`
 	w.c.Settings.PageKeys, w.c.Settings.Slice, w.c.Settings.Linger = 1, time.Minute, time.Minute
 	w.store.onWrite = func(ctx context.Context, _ int, rs []backends.Record) error {
@@ -53,6 +45,49 @@ func TestNextPageIsReadMeanwhile(t *testing.T) {
 	w.exec(`insert into item values (1, 'one')`)
 	w.exec(`insert into item values (2, 'two')`)
 	eventually(t, "both are there", func() bool { return len(w.store.holds("items")) == 2 })
+}
+
+// hear tells the ids of the items that the engine reads.
+func (w *world) hear(told func(id string)) {
+	w.t.Helper()
+	cfg, err := pgxpool.ParseConfig(pgtest.URL(w.t, w.pool))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg.ConnConfig.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if id, ok := strings.CutPrefix(n.Message, "reading "); ok {
+			told(id)
+		}
+	}
+	cfg.MaxConns = 8
+	if w.c.Pool, err = pgxpool.NewWithConfig(w.t.Context(), cfg); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(w.c.Pool.Close)
+	w.exec(`create function seen(id int) returns text language plpgsql as $$ begin raise notice 'reading %', id; return id; end $$`)
+}
+
+// A record that takes a lane's whole share of the memory is written before the next is read.
+func TestLargeRecordsAreReadOneByOne(t *testing.T) {
+	t.Parallel()
+	const records = 8
+	w := newWorld(t)
+	var read, written atomic.Int32
+	w.hear(func(string) { read.Add(1) })
+	w.c.Projections[0].Query = `select id as key, v, seen(id) from item where id = any($1::text[]::int[])`
+	w.c.Settings.MemoryBytes, w.c.Settings.PageKeys, w.c.Settings.Slice = 1<<20, 1, time.Minute
+	w.store.onWrite = func(context.Context, int, []backends.Record) error {
+		time.Sleep(20 * time.Millisecond) // time enough to read the next, which must not be
+		if read.Load() > written.Add(1) {
+			t.Error("a record was read while another filled the lane's share")
+		}
+		return nil
+	}
+	w.start()
+	for i := range records {
+		w.exec(fmt.Sprintf(`insert into item select %d, repeat('x', 900000)`, i))
+	}
+	eventually(t, "all are written", func() bool { return len(w.store.holds("items")) == records })
 }
 
 // What a lane has in memory is bounded by three portions, however large the page is.

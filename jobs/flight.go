@@ -111,12 +111,13 @@ func (w *writer) fly(ctx context.Context, portions <-chan *portion) error {
 
 // portion sends the records of a portion out. It returns when the last request has begun.
 func (w *writer) portion(ctx context.Context, p *portion) error {
+	defer p.leave()
 	f, err := w.takeOff(ctx, p)
 	if err != nil {
 		return err
 	}
 	for _, r := range p.records {
-		if err := w.planned(w.within(ctx, f), f, r); err != nil {
+		if err := w.planned(w.within(ctx, f), f, p, r); err != nil {
 			return err
 		}
 	}
@@ -219,7 +220,7 @@ func (w *writer) along(ctx context.Context, p *plan) (*stretch, error) {
 }
 
 // send begins the requests for records of one projection, as many at once as the store takes.
-func (w *writer) send(ctx context.Context, f *flight, p planned, parked map[outbox.RecordID]bool) error { //nolint:contextcheck // a stretch that is under way has the context it began with
+func (w *writer) send(ctx context.Context, f *flight, from *portion, p planned, parked map[outbox.RecordID]bool) error { //nolint:contextcheck // a stretch that is under way has the context it began with
 	s, err := w.along(ctx, p.plan)
 	if err != nil {
 		return err
@@ -227,7 +228,9 @@ func (w *writer) send(ctx context.Context, f *flight, p planned, parked map[outb
 	within := w.within(s.ctx, f)
 	for _, batch := range backends.Split(p.records, w.s.features) {
 		f.left.Add(1)
+		from.left.Add(1)
 		s.group.Go(func() error {
+			defer from.leave()
 			defer f.leave()
 			b := batchWrite{w: w, plan: p.plan, parked: parked, applied: &f.applied, began: time.Now()}
 			err := b.run(within, batch)

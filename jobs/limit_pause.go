@@ -215,7 +215,9 @@ func (w *writer) try(ctx context.Context, g trial) (err error) {
 		}
 		f := newFlight(&outbox.Page{}) // it never lands: the position stays
 		w.flights = append(w.flights, f)
-		return errors.Join(w.planned(ctx, f, got), w.settle())
+		alone := &portion{}
+		newLedger().hold(alone)
+		return errors.Join(w.planned(ctx, f, alone, got), w.settle())
 	}
 	return nil
 }

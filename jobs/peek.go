@@ -37,8 +37,10 @@ func (f *feed) peek(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.glance = time.Now()
-	f.collect.version, f.collect.most, f.collect.bound = version, 0, portionBytes(f.e.c.Settings, int(f.e.atWork.Load()))
+	if err := f.room(ctx, nil); err != nil {
+		return err
+	}
+	f.glance, f.collect.version, f.collect.most = time.Now(), version, 0
 	first := &portion{}
 	var rest []ask
 	page, now, err := f.reader.Peek(ctx, f.peeked, max(f.keys/peekShare, 1), func(ctx context.Context, conn *pgx.Conn, page *outbox.Page) (err error) {

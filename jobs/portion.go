@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -53,7 +54,9 @@ type portion struct {
 	began   time.Time // when the page began to be read
 	records []planned
 	bytes   int
-	last    bool // the page is complete with it
+	last    bool         // the page is complete with it
+	ledger  *ledger      // that holds it
+	left    atomic.Int32 // requests for its records that have not ended, and one more until all have begun
 }
 
 // digests adds the digests of the portion's records that exist to a map by key.
@@ -181,6 +184,14 @@ func (c *collector) query(ctx context.Context, conn *pgx.Conn, p *plan, keys []s
 		}
 	}
 	return got, unseen, nil
+}
+
+// largest is the mean size of the records of the projection that has the largest.
+func largest(sizes map[*plan]int) (size int) {
+	for _, n := range sizes {
+		size = max(size, n)
+	}
+	return size
 }
 
 // learn moves the mean size of the plan's records towards what was met last; larger sizes at once.

@@ -137,7 +137,7 @@ func (e *Engine) drain(ctx context.Context, s *store, lane int) (Output, error) 
 func (e *Engine) tenure(ctx context.Context, s *store, t *outbox.Tenure, w *writer) error {
 	f := &feed{
 		e: e, s: s, t: t, reader: outbox.NewReader(e.c.Pool, t, s.sources), pos: t.Start, keys: s.pageKeys(e.c.Settings), rows: max(s.pageKeys(e.c.Settings)/keysPerRow, 1),
-		portion: make(chan *portion), until: time.Now().Add(e.c.Settings.Slice),
+		portion: make(chan *portion), ledger: newLedger(), until: time.Now().Add(e.c.Settings.Slice),
 		collect: collector{sizes: map[*plan]int{}},
 	}
 	var failed error

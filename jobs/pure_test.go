@@ -200,12 +200,72 @@ func TestPortionsShareMemory(t *testing.T) {
 			MemoryBytes:  rapid.IntRange(1<<20, 1<<30).Draw(t, "memory"),
 		}
 		lanes := rapid.IntRange(0, 1000).Draw(t, "lanes")
-		got := portionBytes(set, lanes)
-		if got > set.PortionBytes || got > portionLeast && 2*lanes*got > set.MemoryBytes {
+		got := set.portionBytes(lanes)
+		if got > set.PortionBytes || got > portionLeast && 3*lanes*got > set.MemoryBytes {
 			t.Fatalf("%d bytes for each of %d lanes", got, lanes)
 		}
 		if got < min(set.PortionBytes, portionLeast) {
 			t.Fatalf("%d bytes are too few", got)
 		}
 	})
+}
+
+// A lane never holds more than its share, or else one portion alone, whatever the size of its records, and it is never
+// stuck: while it holds nothing it may read.
+func TestLaneKeepsToItsShare(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		set := Settings{
+			PortionBytes: rapid.IntRange(1<<10, 64<<20).Draw(t, "portion"),
+			MemoryBytes:  rapid.IntRange(1<<20, 1<<30).Draw(t, "memory"),
+		}
+		lanes, size := rapid.IntRange(1, 1000).Draw(t, "lanes"), rapid.IntRange(1, 4<<20).Draw(t, "record")
+		share, bound := set.share(lanes), set.portionBytes(lanes)
+		var held []int
+		t.Repeat(map[string]func(*rapid.T){
+			"read": func(t *rapid.T) {
+				room := roomFor(share, sum(held), bound, size)
+				if room == 0 && len(held) > 0 {
+					t.Skip("it has to wait")
+				}
+				if room <= 0 || room > bound {
+					t.Fatalf("room for %d bytes with a bound of %d, while %v are held of %d", room, bound, held, share)
+				}
+				held = append(held, max(room/size, 1)*size)
+			},
+			"end": func(t *rapid.T) {
+				if len(held) == 0 {
+					t.Skip("nothing is held")
+				}
+				held = held[1:]
+			},
+			"": func(t *rapid.T) {
+				if sum(held) > share && len(held) > 1 {
+					t.Fatalf("%v bytes are held of a share of %d", held, share)
+				}
+			},
+		})
+	})
+}
+
+// Small records leave room for as many portions as the engine works with at once.
+func TestPortionsOverlap(t *testing.T) {
+	t.Parallel()
+	set := Settings{PortionBytes: 8 << 20, MemoryBytes: 128 << 20}
+	for lanes := 1; lanes <= 1000; lanes++ {
+		share, bound, held := set.share(lanes), set.portionBytes(lanes), 0
+		for n := range portionsHeld {
+			if roomFor(share, held, bound, 1000) < bound/2 {
+				t.Fatalf("%d lanes: no room for portion %d", lanes, n+1)
+			}
+			held += bound + 1000 // the record that fills it
+		}
+	}
+}
+
+func sum(list []int) (n int) {
+	for _, i := range list {
+		n += i
+	}
+	return n
 }

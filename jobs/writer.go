@@ -76,7 +76,7 @@ func (w *writer) complete(f *flight) {
 }
 
 // planned sends the records of one projection out, in parallel batches. It returns when the last has begun.
-func (w *writer) planned(ctx context.Context, f *flight, p planned) error {
+func (w *writer) planned(ctx context.Context, f *flight, from *portion, p planned) error {
 	for _, r := range p.refused {
 		if err := w.park(ctx, &f.applied, p.plan.Kind, p.plan.place(), r.key, r.version, r.err); err != nil {
 			return err
@@ -94,7 +94,7 @@ func (w *writer) planned(ctx context.Context, f *flight, p planned) error {
 		return err
 	}
 	f.sent[p.plan.Kind] = append(f.sent[p.plan.Kind], keys...)
-	return w.send(ctx, f, p, parked)
+	return w.send(ctx, f, from, p, parked)
 }
 
 // recall answers which of the keys are parked, or will be by the next save. Most backends have parked nothing.
