@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // A peek reads the newest changes that are not visible in a snapshot, some of each kind, and neither fills nor repairs;
@@ -66,3 +67,64 @@ func TestPeek(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Only the query of the newest rows is planned with the log's index in mind. What is forbidden is so dear that
+// PostgreSQL would compile any other query that needs it, in a hundred times its own time.
+func TestOnlyTheLogIsReadByItsIndex(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "b")
+	r := NewReader(w.pool, w.take("b", "p"), nil)
+	since, err := Now(t.Context(), w.pool)
+	w.ok(err)
+	w.exec(`insert into outbox.log (kind, keys) values ('one', '{a}')`)
+	sent := &statements{}
+	cfg := w.pool.Config()
+	cfg.ConnConfig.Tracer = sent
+	r.pool, err = pgxpool.NewWithConfig(t.Context(), cfg)
+	w.ok(err)
+	t.Cleanup(r.pool.Close)
+	_, _, err = r.Peek(t.Context(), since, 1, func(ctx context.Context, c *pgx.Conn, _ *Page) error {
+		var scans string
+		w.ok(c.QueryRow(ctx, `select current_setting('enable_seqscan') || current_setting('enable_bitmapscan') || current_setting('jit')`).Scan(&scans))
+		if scans != "onon"+"off" {
+			t.Errorf("projections are read with %s", scans)
+		}
+		return nil
+	})
+	w.ok(err)
+	forbidden, queries := false, 0
+	for _, sql := range *sent {
+		switch {
+		case strings.Contains(sql, "enable_seqscan ="):
+			forbidden = strings.HasSuffix(sql, "off")
+		case strings.Contains(sql, "select"):
+			if queries++; forbidden != (sql == peekSQL) {
+				t.Errorf("forbidden %v: %s", forbidden, sql)
+			}
+		}
+	}
+	if queries < 3 {
+		t.Errorf("%d queries", queries)
+	}
+}
+
+// statements are those of batches and queries, in their order.
+type statements []string
+
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
+	*s = append(*s, d.SQL)
+	return ctx
+}
+
+func (*statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (s *statements) TraceBatchStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchStartData) context.Context {
+	for _, q := range d.Batch.QueuedQueries {
+		*s = append(*s, q.SQL)
+	}
+	return ctx
+}
+
+func (*statements) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+func (*statements) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
