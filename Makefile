@@ -26,7 +26,7 @@ build: ## build the command, bin/outflow
 	$(GO) build -o bin/outflow ./cmd/outflow
 
 test: ## run all tests, with the race detector; fails under 90 % coverage
-	@$(GO) test -race -timeout 20m -coverpkg=$(COVERED) -coverprofile=coverage.out ./... \
+	@$(GO) test -race -timeout 40m -coverpkg=$(COVERED) -coverprofile=coverage.out ./... \
 		| awk '{ sub(/\tcoverage: .*/, ""); print; fflush() }'
 	@$(GO) tool cover -func=coverage.out | awk -v goal=$(GOAL) '/^total:/ { total = $$NF + 0 } \
 		END { printf "coverage: %.1f %% of statements (goal: %d %%)\n", total, goal; exit total < goal }'

@@ -37,7 +37,7 @@ func newCrowd(t *testing.T, b backends.Config, projections ...jobs.Projection) *
 		Backends: []backends.Config{b}, Projections: projections,
 		Settings: jobs.Settings{
 			Lease: 2 * time.Second, Linger: 200 * time.Millisecond, Patience: 2 * time.Second, Request: 5 * time.Second,
-			Late: time.Second, PageKeys: 50, BatchRecords: 20,
+			Late: time.Second, PageKeys: 100, BatchRecords: 20,
 		},
 	}
 	w.run()
@@ -103,7 +103,7 @@ func (c *crowd) writers() (stop func()) {
 				select {
 				case <-over:
 					return
-				case <-time.After(20 * time.Millisecond):
+				case <-time.After(60 * time.Millisecond):
 					c.change()
 				}
 			}

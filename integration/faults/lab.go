@@ -23,17 +23,19 @@ import (
 
 // Options say what a lab has.
 type Options struct {
-	Source        string // address of a migrated database, used for nothing else; empty: a server of the lab's own, in which more faults can be made
-	ReadModels    int    // stores in PostgreSQL, each on a server of its own
-	Qdrants       int    // Qdrants in this process
-	Nebulas       int    // NebulaGraphs in this process
-	Elasticsearch string // address, host:port, of a running one; empty: none
-	OwnElastic    bool   // or one of the lab's own, in which more faults can be made
-	Processes     int    // workers that are processes; 0: one in this process, which gets no signals; None: none but those of Hire
-	Writers       int    // default 2; None: none
-	BigDisk       bool   // no disks that can be filled
+	Source        string        // address of a migrated database, used for nothing else; empty: a server of the lab's own, in which more faults can be made
+	ReadModels    int           // stores in PostgreSQL, each on a server of its own
+	Qdrants       int           // Qdrants in this process
+	Nebulas       int           // NebulaGraphs in this process
+	Elasticsearch string        // address, host:port, of a running one; empty: none
+	OwnElastic    bool          // or one of the lab's own, in which more faults can be made
+	Processes     int           // workers that are processes; 0: one in this process, which gets no signals; None: none but those of Hire
+	Writers       int           // default 2; None: none
+	Pace          time.Duration // between a writer's transactions; default 25ms
+	BigDisk       bool          // no disks that can be filled
 
-	Zombie time.Duration // how long a worker may be stopped; default 8s
+	Zombie  time.Duration // how long a worker may be stopped; default 8s
+	Request time.Duration // time for one request to a store; default 1s
 }
 
 // None is less than one.
@@ -195,7 +197,7 @@ func through(p *Proxy, address string) string {
 
 // workersSite is the site behind the proxies.
 func (l *Lab) workersSite() site {
-	s := site{Source: through(l.net, l.source), Zombie: l.o.Zombie}
+	s := site{Source: through(l.net, l.source), Zombie: l.o.Zombie, Request: l.o.Request}
 	for _, store := range l.Stores {
 		s.Stores = append(s.Stores, store.behind(store.Proxy))
 	}

@@ -18,6 +18,7 @@ import (
 // lab is a lab that ends with the test.
 func lab(t *testing.T, o faults.Options) *faults.Lab {
 	t.Helper()
+	o.Pace = 100 * time.Millisecond // several labs share the machine with other tests
 	l, err := faults.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

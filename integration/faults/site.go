@@ -40,9 +40,10 @@ type place struct {
 
 // site says where everything is. Worker processes get it in their environment.
 type site struct {
-	Source string
-	Stores []place
-	Zombie time.Duration
+	Source  string
+	Stores  []place
+	Zombie  time.Duration
+	Request time.Duration
 }
 
 // kinds are the watched tables.
@@ -101,7 +102,7 @@ func (s site) config(pool *pgxpool.Pool, log *slog.Logger) jobs.Config {
 	c := jobs.Config{
 		Pool: pool, Kinds: kinds(), Logger: log,
 		Settings: jobs.Settings{
-			Lease: lease, Zombie: cmp.Or(s.Zombie, zombie), Late: late, Request: answer, Patience: 2 * time.Second, Linger: 200 * time.Millisecond,
+			Lease: lease, Zombie: cmp.Or(s.Zombie, zombie), Late: late, Request: cmp.Or(s.Request, answer), Patience: 2 * time.Second, Linger: 200 * time.Millisecond,
 			PageKeys: 2000, BatchRecords: 200, Retention: 10 * time.Second,
 		},
 	}

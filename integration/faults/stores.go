@@ -47,9 +47,8 @@ func damaged(part string) Scenario {
 	}
 }
 
-// damage deletes some records of a store and gives others another's content.
+// damage deletes some records of a store and gives others another's content, while the writers rest.
 func (l *Lab) damage(ctx context.Context, s *Store) error {
-	defer l.rest()()
 	if err := l.caughtUp(ctx, []*Store{s}); err != nil {
 		return err
 	}

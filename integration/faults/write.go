@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"time"
@@ -27,7 +28,7 @@ func (l *Lab) write(ctx context.Context) {
 					pause(ctx, 50*time.Millisecond)
 				}
 				l.calm.RUnlock()
-				pause(ctx, 25*time.Millisecond)
+				pause(ctx, cmp.Or(l.o.Pace, 25*time.Millisecond))
 			}
 		})
 	}

@@ -24,6 +24,7 @@ func TestZombies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c.options.Source, c.options.Processes, c.options.Writers, c.options.Zombie = source(t), faults.None, faults.None, time.Minute
+			c.options.Request = time.Minute // a server drops a request whose limit is over when it arrives
 			z := &zombie{T: t, l: lab(t, c.options)}
 			z.stopsInASend()
 			z.isReplaced()
