@@ -32,6 +32,7 @@
 //	  zone: Europe/Berlin                # whose clock that is; default: UTC
 //	  repair: true                       # put what differs into the log again; default: false
 //	  deep: false                        # compare what the store really holds, not only digests
+//	  dangling: false                    # look for edges whose ends are missing; deep does so as well
 //	  rate: 10000                        # records per second
 //	console:                             # how workers are watched: see package console
 //	  listen: 127.0.0.1:8317             # or off; any other than a loopback address needs credentials

@@ -132,13 +132,14 @@ func (r *reader) limits(l *jobs.Limits) map[string]field {
 // schedule reads when backends are verified.
 func (r *reader) schedule(s *jobs.Schedule) map[string]field {
 	return map[string]field{
-		"every":  r.duration(&s.Every, time.Minute, "24h"),
-		"from":   r.clock(&s.From),
-		"to":     r.clock(&s.To),
-		"zone":   r.zone(&s.Zone),
-		"repair": r.flag(&s.Repair),
-		"deep":   r.flag(&s.Deep),
-		"rate":   r.rate(&s.Rate),
+		"every":    r.duration(&s.Every, time.Minute, "24h"),
+		"from":     r.clock(&s.From),
+		"to":       r.clock(&s.To),
+		"zone":     r.zone(&s.Zone),
+		"repair":   r.flag(&s.Repair),
+		"deep":     r.flag(&s.Deep),
+		"dangling": r.flag(&s.Dangling),
+		"rate":     r.rate(&s.Rate),
 	}
 }
 

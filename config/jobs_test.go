@@ -63,13 +63,13 @@ func TestVerify(t *testing.T) {
 	c := parse(t, `
 backends:
   plain: {type: store}
-  own: {type: store, verify: {every: 7d, deep: true}, worker: {lanes: 2}}
+  own: {type: store, verify: {every: 7d, deep: true, dangling: true}, worker: {lanes: 2}}
   never: {type: store, verify: off}
 verify: {every: 24h, from: 02:00, to: "05:30", zone: Europe/Berlin, repair: true, rate: 20000}
 `, someDatabase)
 	all := jobs.Schedule{Every: 24 * time.Hour, From: 120, To: 330, Zone: "Europe/Berlin", Repair: true, Rate: 20_000}
 	own := all
-	own.Every, own.Deep = 7*24*time.Hour, true
+	own.Every, own.Deep, own.Dangling = 7*24*time.Hour, true, true
 	want := map[string]jobs.Limits{"plain": {Verify: all}, "own": {Lanes: 2, Verify: own}}
 	if diff := cmp.Diff(want, c.Jobs(nil, nil).Limits); diff != "" {
 		t.Error(diff)

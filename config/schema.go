@@ -142,13 +142,14 @@ func scheduleSchema(about string) object {
 		return or(about, object{"type": "string", "pattern": `^([01][0-9]|2[0-3]):[0-5][0-9]$`})
 	}
 	return mapping(about, object{
-		"every":  timeSpan("How often."),
-		"from":   clock("When its window opens, such as 02:00. Default: it is always open."),
-		"to":     clock("When its window closes; may be after midnight."),
-		"zone":   some("The time zone of from and to, such as Europe/Berlin. Default: UTC."),
-		"repair": yesOrNo("True: what differs is put into the log again. Default: false."),
-		"deep":   yesOrNo("True: compare what the store really holds. Default: false."),
-		"rate":   or("Records per second. Default: 10000.", object{"type": "integer", "minimum": jobs.LeastRate}),
+		"every":    timeSpan("How often."),
+		"from":     clock("When its window opens, such as 02:00. Default: it is always open."),
+		"to":       clock("When its window closes; may be after midnight."),
+		"zone":     some("The time zone of from and to, such as Europe/Berlin. Default: UTC."),
+		"repair":   yesOrNo("True: what differs is put into the log again. Default: false."),
+		"deep":     yesOrNo("True: compare what the store really holds. Default: false."),
+		"dangling": yesOrNo("True: look for edges whose ends are missing; deep does so as well. Default: false."),
+		"rate":     or("Records per second. Default: 10000.", object{"type": "integer", "minimum": jobs.LeastRate}),
 	})
 }
 

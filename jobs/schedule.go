@@ -14,6 +14,7 @@ type Schedule struct {
 	Zone     string        // whose clock From and To are of, such as Europe/Berlin; empty: UTC
 	Repair   bool          // put differing keys into the log again
 	Deep     bool          // as VerifyOptions.Deep
+	Dangling bool          // as VerifyOptions.Dangling
 	Rate     int           // records per second, of PostgreSQL's and then of the store's; default 10000, at least 100
 }
 

@@ -16,20 +16,26 @@ import (
 // settle looks again at what differs until it is certain. A difference is certain when the backend has applied
 // everything that was committed before both sides were read again, and nothing of the key was committed since.
 func (v *comparison) settle(ctx context.Context) error {
+	return v.settled(ctx, "verify_differ", v.chunk)
+}
+
+// settled has a chunk of the keys of a table that are open looked at, again and again after the backend has passed a
+// snapshot, until none is open or the time is over.
+func (v *comparison) settled(ctx context.Context, table string, chunk func(context.Context, []string, outbox.Snapshot) error) error {
 	end := time.Now().Add(v.o.Settle)
 	for nap := 10 * time.Millisecond; ; nap = min(nap*2, time.Second) {
 		since, err := outbox.Now(ctx, v.c.Pool)
 		if err != nil {
 			return err
 		}
-		open, err := v.number(ctx, `select count(*) from verify_differ where open`)
+		open, err := v.number(ctx, `select count(*) from `+table+` where open`)
 		if err != nil || open == 0 {
 			return err
 		}
 		if err := v.await(ctx, since, end); err != nil {
 			return err
 		}
-		if err := v.again(ctx, since); err != nil {
+		if err := v.again(ctx, since, table, chunk); err != nil {
 			return err
 		}
 		if time.Now().After(end) {
@@ -66,21 +72,21 @@ select count(*) from outbox.backends b where b.name = $1 and b.paused is null
 	return n > 0, err
 }
 
-// again reads both sides of all open differences once more, in chunks.
-func (v *comparison) again(ctx context.Context, since outbox.Snapshot) error {
+// again looks at everything that is open once more, in chunks.
+func (v *comparison) again(ctx context.Context, since outbox.Snapshot, table string, chunk func(context.Context, []string, outbox.Snapshot) error) error {
 	for last := ""; ; {
-		keys, err := v.column(ctx, `select key from verify_differ where open and key > $1 order by key limit 1000`, last)
+		keys, err := v.column(ctx, `select key from `+table+` where open and key > $1 order by key limit 1000`, last)
 		if err != nil || len(keys) == 0 {
 			return err
 		}
 		last = keys[len(keys)-1]
-		if err := v.chunk(ctx, keys, since); err != nil {
+		if err := chunk(ctx, keys, since); err != nil {
 			return err
 		}
 	}
 }
 
-// chunk decides about keys: equal by now, different for certain, or still open.
+// chunk reads both sides of keys again and decides about them: equal by now, different for certain, or still open.
 func (v *comparison) chunk(ctx context.Context, keys []string, since outbox.Snapshot) error {
 	truth, err := v.truth(ctx, keys)
 	if err != nil {

@@ -21,6 +21,7 @@ type VerifyOptions struct {
 	Backends []string      // only these; empty: all
 	Kinds    []string      // only these; empty: all
 	Deep     bool          // compare what the store really holds, and not only the digest that it keeps beside; see backends.Comparer
+	Dangling bool          // look for records whose ends are missing, in stores that have such; Deep does so as well; see backends.Dangler
 	Count    bool          // count only, and compare nothing
 	Repair   bool          // put differing keys into the log again, for the backend
 	Limit    int           // how many differences of a target are named; default 20
@@ -51,6 +52,7 @@ type TargetReport struct {
 	Repaired  int64            `json:"repaired"`          // put into the log again
 	Columns   map[string]int64 `json:"columns,omitempty"` // of a deep verify: in how many records each column differs
 	Examples  []Difference     `json:"examples,omitempty"`
+	Dangling  *Dangling        `json:"dangling,omitempty"` // nil: not looked for, or the target has none by its nature
 }
 
 // Difference is one record that differs.
@@ -60,7 +62,7 @@ type Difference struct {
 	Columns []string `json:"columns,omitempty"` // of a deep verify: that differ
 }
 
-// OK says whether the target holds exactly what PostgreSQL holds, as far as it could be told.
+// OK says whether the target holds exactly what PostgreSQL holds, as far as it could be told. Records may dangle in both.
 func (t TargetReport) OK() bool {
 	return t.Missing+t.Extra+t.Different+t.Parked == 0 && (t.Counts == nil || !t.Counts.Differ)
 }
@@ -158,10 +160,12 @@ type comparison struct {
 	s     *store
 	p     *plan
 	o     VerifyOptions
-	kinds []string // the plan's kind, and those whose changes lead to it
+	all   map[string]kind // that are declared
+	kinds []string        // the plan's kind, and those whose changes lead to it
 	list  string
 	conn  *pgx.Conn // has the temporary tables
 	deep  backends.Comparer
+	ends  backends.Ends // nil: records that dangle are not looked for
 	found TargetReport
 }
 
@@ -194,14 +198,21 @@ func compare(ctx context.Context, c Config, s *store, p *plan, o VerifyOptions) 
 			return nil, nil, errNoContent
 		}
 	}
-	kinds, err := loadKinds(ctx, c.Pool)
-	if err != nil {
+	if v.all, err = loadKinds(ctx, c.Pool); err != nil {
 		return nil, nil, err
 	}
-	if v.list = kinds[p.Kind].list; v.list == "" {
+	if v.list = v.all[p.Kind].list; v.list == "" {
 		return nil, nil, fmt.Errorf("kind %s is not declared in this database", p.Kind)
 	}
-	v.kinds = causes(kinds, p.Kind)
+	v.kinds = causes(v.all, p.Kind)
+	if o.Dangling || o.Deep {
+		if v.ends, err = s.ends(ctx, p); err != nil {
+			return nil, nil, err
+		}
+		if v.ends != nil {
+			v.found.Dangling = &Dangling{}
+		}
+	}
 	conn, err := c.Pool.Acquire(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting: %w", err)
@@ -231,11 +242,12 @@ func causes(kinds map[string]kind, name string) []string {
 }
 
 const tempTables = `
-drop table if exists pg_temp.verify_keys, pg_temp.verify_truth, pg_temp.verify_store, pg_temp.verify_differ;
+drop table if exists pg_temp.verify_keys, pg_temp.verify_truth, pg_temp.verify_store, pg_temp.verify_differ, pg_temp.verify_dangling;
 create temp table verify_keys (n bigint generated always as identity primary key, key text collate "C");
 create temp table verify_truth (key text collate "C", digest text);
 create temp table verify_store (key text collate "C", digest text);
-create temp table verify_differ (key text collate "C" primary key, what text, columns jsonb, open boolean not null default true)`
+create temp table verify_differ (key text collate "C" primary key, what text, columns jsonb, open boolean not null default true);
+create temp table verify_dangling (key text collate "C" primary key, ends jsonb, lacking boolean, open boolean not null default true)`
 
 // run counts both sides and compares them: first everything at once, then what differs, one by one, until it has settled.
 func (v *comparison) run(ctx context.Context) error {
@@ -259,15 +271,21 @@ on conflict (key) do nothing`); err != nil {
 	if err := v.settle(ctx); err != nil {
 		return err
 	}
-	return v.conclude(ctx)
+	if err := v.conclude(ctx); err != nil {
+		return err
+	}
+	return v.dangling(ctx)
 }
 
-// readStore copies keys and digests from the store.
+// readStore copies keys and digests from the store, and keeps which of its records seem to dangle.
 func (v *comparison) readStore(ctx context.Context) error {
 	return v.s.backend.Scan(ctx, v.p.target, func(page []backends.Entry) error {
 		_, err := v.conn.CopyFrom(ctx, pgx.Identifier{"pg_temp", "verify_store"}, []string{"key", "digest"},
 			pgx.CopyFromSlice(len(page), func(i int) ([]any, error) { return []any{page[i].Key, page[i].Digest.String()}, nil }))
-		return err
+		if err != nil || v.ends == nil {
+			return err
+		}
+		return v.maybeDangling(ctx, entryKeys(page))
 	})
 }
 
@@ -480,7 +498,7 @@ func copyEntries(entries map[string]string) pgx.CopyFromSource {
 func (v *comparison) drop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if _, err := v.conn.Exec(ctx, `drop table if exists pg_temp.verify_keys, pg_temp.verify_truth, pg_temp.verify_store, pg_temp.verify_differ`); err != nil {
+	if _, err := v.conn.Exec(ctx, `drop table if exists pg_temp.verify_keys, pg_temp.verify_truth, pg_temp.verify_store, pg_temp.verify_differ, pg_temp.verify_dangling`); err != nil {
 		return errors.Join(fmt.Errorf("dropping temporary tables: %w", err), v.conn.Close(ctx))
 	}
 	return nil

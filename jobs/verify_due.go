@@ -37,7 +37,8 @@ func (e *Engine) scheduleOne(ctx context.Context, s *store) error {
 insert into outbox.verifying as v (backend, began) values ($1, clock_timestamp())
 on conflict (backend) do update set began = excluded.began, ended = null, state = '{}'`, s.name)
 		if err == nil {
-			_, err = e.client.InsertTx(ctx, tx, VerifyArgs{Backend: s.name, Repair: s.limits.Verify.Repair, Deep: s.limits.Verify.Deep, Scheduled: true}, verifyOpts(s.name))
+			set := s.limits.Verify
+			_, err = e.client.InsertTx(ctx, tx, VerifyArgs{Backend: s.name, Repair: set.Repair, Deep: set.Deep, Dangling: set.Dangling, Scheduled: true}, verifyOpts(s.name))
 		}
 		if err != nil {
 			return fmt.Errorf("beginning the scheduled verify of backend %s: %w", s.name, err)

@@ -18,6 +18,7 @@ type VerifyArgs struct {
 	Backend   string `json:"backend"`
 	Repair    bool   `json:"repair"`
 	Deep      bool   `json:"deep,omitempty"`      // as VerifyOptions.Deep
+	Dangling  bool   `json:"dangling,omitempty"`  // as VerifyOptions.Dangling
 	Scheduled bool   `json:"scheduled,omitempty"` // by the backend's schedule, which says what it does and when it may work
 }
 
@@ -112,7 +113,7 @@ func (v *verifier) compare(ctx context.Context, s *store, p *plan, a VerifyArgs,
 		return TargetReport{}, err
 	}
 	began := time.Now()
-	t, err := verifyTarget(ctx, v.e.c, s, p, VerifyOptions{Repair: a.Repair, Deep: a.Deep, Limit: verifyExamples, Counted: counted})
+	t, err := verifyTarget(ctx, v.e.c, s, p, VerifyOptions{Repair: a.Repair, Deep: a.Deep, Dangling: a.Dangling, Limit: verifyExamples, Counted: counted})
 	if err != nil {
 		return t, fmt.Errorf("verifying kind %s in target %s of backend %s: %w", p.Kind, p.target.Name, s.name, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -157,7 +158,7 @@ func (r *run) work(ctx context.Context) error {
 
 // target compares one target, from where an earlier attempt got to.
 func (r *run) target(ctx context.Context, p *plan) (err error) {
-	o := VerifyOptions{Deep: r.set.Deep, Repair: r.set.Repair, Limit: verifyExamples, Settle: runSettle}
+	o := VerifyOptions{Deep: r.set.Deep, Dangling: r.set.Dangling, Repair: r.set.Repair, Limit: verifyExamples, Settle: runSettle}
 	v, done, err := compare(ctx, r.e.c, r.s, p, o)
 	if err != nil {
 		return err
@@ -248,10 +249,7 @@ func (r *run) extras(ctx context.Context, v *comparison) error {
 	}
 	before := v.found
 	err := v.s.backend.Scan(ctx, v.p.target, func(page []backends.Entry) error {
-		keys := make([]string, len(page))
-		for i, e := range page {
-			keys[i] = e.Key
-		}
+		keys := entryKeys(page)
 		if err := r.next(ctx, len(keys)); err != nil {
 			return err
 		}
@@ -331,7 +329,16 @@ func (r *run) finish(ctx context.Context) error {
 	return r.save(ctx, true)
 }
 
-// step compares some records of PostgreSQL with what the store holds, and settles what differs.
+// entryKeys are the keys of entries.
+func entryKeys(page []backends.Entry) []string {
+	keys := make([]string, len(page))
+	for i, e := range page {
+		keys[i] = e.Key
+	}
+	return keys
+}
+
+// step compares some records of PostgreSQL with what the store holds, and settles what differs, and what dangles.
 func (v *comparison) step(ctx context.Context, keys []string) error {
 	truth, err := v.truth(ctx, keys)
 	if err != nil {
@@ -351,7 +358,13 @@ func (v *comparison) step(ctx context.Context, keys []string) error {
 		}
 	}
 	v.count(truth)
-	return v.certain(ctx, differ, "different")
+	if err := v.certain(ctx, differ, "different"); err != nil || v.ends == nil {
+		return err
+	}
+	if err := v.maybeDangling(ctx, slices.Collect(maps.Keys(held))); err != nil {
+		return err
+	}
+	return v.dangling(ctx)
 }
 
 // foreign looks which keys of the store PostgreSQL does not have, and settles what differs.

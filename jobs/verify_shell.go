@@ -34,6 +34,42 @@ func (s countShell) Count(ctx context.Context, target backends.Target) (n int64,
 	return s.inner.Count(ctx, target)
 }
 
+// endsShell is the shell of a backends.Ends.
+type endsShell struct {
+	shell
+	inner backends.Ends
+}
+
+// Missing is bounded by the time for a request.
+func (s endsShell) Missing(ctx context.Context, keys []string) (found []backends.Dangling, err error) {
+	defer s.recovered(ctx, "look for ends", &err)
+	ctx, cancel := context.WithTimeout(ctx, s.request)
+	defer cancel()
+	return s.inner.Missing(ctx, keys)
+}
+
+// ends begins a search for records of the plan that dangle. It is nil if the store's backend cannot tell, or they refer to
+// nothing.
+func (s *store) ends(ctx context.Context, p *plan) (ends backends.Ends, err error) {
+	outer, ok := s.backend.(shell)
+	if !ok {
+		return nil, nil
+	}
+	dangler, ok := outer.Backend.(backends.Dangler)
+	if !ok {
+		return nil, nil
+	}
+	defer outer.recovered(ctx, "look for ends", &err)
+	var targets []backends.Target
+	for _, other := range s.ordered() {
+		targets = append(targets, other.target)
+	}
+	if ends, err = dangler.Ends(p.target, targets); err != nil || ends == nil {
+		return nil, err
+	}
+	return endsShell{outer, ends}, nil
+}
+
 // comparer is the store's backend, if it can compare what it holds; else nil.
 func (s *store) comparer() backends.Comparer {
 	if outer, ok := s.backend.(shell); ok {

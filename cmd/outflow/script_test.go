@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/outflow-db/outflow/internal/esserver"
+	"github.com/outflow-db/outflow/internal/nebulatest"
 	"github.com/outflow-db/outflow/internal/pgtest"
 	"github.com/outflow-db/outflow/internal/qdranttest"
 )
@@ -29,6 +30,8 @@ func TestScripts(t *testing.T) {
 			"temporary":     scriptTemporary,
 			"qdrant":        scriptQdrant,
 			"elasticsearch": scriptElasticsearch,
+			"nebula":        scriptNebula,
+			"ngql":          scriptNGQL,
 			"terminate":     scriptTerminate,
 			"hangup":        scriptHangup,
 			"answers":       scriptAnswers,
@@ -77,6 +80,32 @@ func scriptQdrant(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("QDRANT", qdranttest.Open(tb))
 	ts.Setenv("QDRANT_KEY", qdranttest.APIKey())
 	ts.Setenv("PREFIX", qdranttest.Prefix(tb))
+}
+
+// scriptNebula starts a NebulaGraph for the script, and names its address, who may log in, and a space that is dropped at
+// the end, in NEBULA, NEBULA_USER, NEBULA_PASSWORD and NEBULA_SPACE.
+func scriptNebula(ts *testscript.TestScript, _ bool, _ []string) {
+	tb, ok := ts.Value(tbKey{}).(testing.TB)
+	if !ok {
+		ts.Fatalf("no testing.TB")
+	}
+	s := nebulatest.Open(tb)
+	ts.Setenv("NEBULA", s.Addr)
+	ts.Setenv("NEBULA_USER", s.User)
+	ts.Setenv("NEBULA_PASSWORD", s.Password)
+	ts.Setenv("NEBULA_SPACE", s.Space(tb))
+}
+
+// scriptNGQL runs a statement in the script's space: `ngql 'DELETE VERTEX "a"'`.
+func scriptNGQL(ts *testscript.TestScript, _ bool, args []string) {
+	c, err := nebulatest.Server{Addr: ts.Getenv("NEBULA"), User: ts.Getenv("NEBULA_USER"), Password: ts.Getenv("NEBULA_PASSWORD")}.Dial(context.Background())
+	ts.Check(err)
+	defer c.Close()
+	r, err := c.Execute("USE `"+ts.Getenv("NEBULA_SPACE")+"`; "+args[0], nil)
+	ts.Check(err)
+	if code := r.GetErrorCode(); code != 0 {
+		ts.Fatalf("%s: %s", args[0], r.GetErrorMsg())
+	}
 }
 
 // scriptElasticsearch lets the script start an Elasticsearch: a script's own home has no distribution, and its own

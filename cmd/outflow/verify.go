@@ -17,6 +17,7 @@ import (
 type verifyOptions struct {
 	backends, kinds []string
 	deep, count     bool
+	dangling        bool
 	repair, json    bool
 	last            bool
 	limit           int
@@ -38,6 +39,10 @@ does not change it. With --deep the content itself is read back and compared, co
 column; that costs as much as reading all of the store. With --count both sides are counted
 and nothing is compared; the exit status tells whether they differ while nothing is in flight.
 
+With --dangling, and with --deep as well, records of graphs are looked at whose ends are missing
+in the store: edges without a vertex there. That is a warning and no difference, because
+PostgreSQL may have rows that refer to none; what each refers to is told.
+
 With --repair what differs is put back into the log, for that backend alone; the workers
 write it again. With --last nothing is compared: what the last verify of each target found
 is told, whoever began it.
@@ -45,10 +50,13 @@ is told, whoever began it.
 With --json the output is {"ok", "targets": [{"backend", "kind", "target", "counts":
 {"postgres", "store", "in_flight", "differ"}, "records", "deep", "missing", "extra",
 "different", "parked", "in_flight", "repaired", "columns": {COLUMN: RECORDS}, "examples":
-[{"key", "what", "columns"}]}]}, with --last with "at", "took", "by" and so on in each.`,
+[{"key", "what", "columns"}], "dangling": {"records", "lacking", "in_flight", "examples":
+[{"key", "ends": [{"end", "id", "lacking"}]}]}}]}, with --last with "at", "took", "by" and so
+on in each.`,
 		Example: `  outflow verify
   outflow verify --backend search --kind symbol
   outflow verify --deep --repair
+  outflow verify --dangling --backend graph
   outflow verify --count
   outflow verify --last`,
 		Annotations: exits(map[int]string{
@@ -62,6 +70,7 @@ With --json the output is {"ok", "targets": [{"backend", "kind", "target", "coun
 	f.StringSliceVar(&o.backends, "backend", nil, "only this `BACKEND`; may be repeated")
 	f.StringSliceVar(&o.kinds, "kind", nil, "only this `KIND`; may be repeated")
 	f.BoolVar(&o.deep, "deep", false, "compare the content in the store, not only the digest beside it")
+	f.BoolVar(&o.dangling, "dangling", false, "look for edges whose ends are missing as well")
 	f.BoolVar(&o.count, "count", false, "only count both sides")
 	f.BoolVar(&o.last, "last", false, "tell what the last verify of each target found")
 	f.BoolVar(&o.repair, "repair", false, "put what differs back into the log")
@@ -92,7 +101,7 @@ func (a *app) runVerify(ctx context.Context, o verifyOptions) error {
 	case o.count:
 		err = a.printCounts(report)
 	default:
-		err = a.printReport(report, o.repair)
+		err = a.printReport(report, o)
 	}
 	if err == nil && !report.OK() {
 		err = errDiffers
@@ -106,8 +115,8 @@ func (o verifyOptions) check(c *config.Config) error {
 	switch {
 	case o.last && o.count:
 		return usageError{errors.New("--last and --count exclude each other")}
-	case (o.last || o.count) && (o.deep || o.repair):
-		return usageError{errors.New("--deep and --repair go with a comparison, which --last and --count do not make")}
+	case (o.last || o.count) && (o.deep || o.repair || o.dangling):
+		return usageError{errors.New("--deep, --dangling and --repair go with a comparison, which --last and --count do not make")}
 	}
 	known := map[string]bool{}
 	for _, b := range c.Backends {
@@ -140,7 +149,7 @@ func (a *app) compare(ctx context.Context, c jobs.Config, o verifyOptions) (*job
 	})
 	defer line.Stop()
 	return jobs.Verify(ctx, c, jobs.VerifyOptions{
-		Backends: o.backends, Kinds: o.kinds, Deep: o.deep, Count: o.count, Repair: o.repair, Limit: o.limit,
+		Backends: o.backends, Kinds: o.kinds, Deep: o.deep, Dangling: o.dangling, Count: o.count, Repair: o.repair, Limit: o.limit,
 		Counted: func(t jobs.TargetReport) {
 			if c := t.Counts; c.Postgres != c.Store && !o.count {
 				fmt.Fprintf(line, "%s/%s: %s in PostgreSQL, %s in the store: comparing\n", t.Backend, t.Target, counted(c.Postgres, "record"), number(c.Store))

@@ -14,7 +14,7 @@ import (
 )
 
 // printReport is the table of targets, the examples of what differs, and one sentence.
-func (a *app) printReport(r *jobs.Report, repair bool) error {
+func (a *app) printReport(r *jobs.Report, o verifyOptions) error {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "BACKEND\tTARGET\tKIND\tRECORDS\tMISSING\tEXTRA\tDIFFERENT\tPARKED\tIN FLIGHT\t")
 	var records, repaired int64
@@ -40,9 +40,53 @@ func (a *app) printReport(r *jobs.Report, repair bool) error {
 		if t.Deep > 0 {
 			fmt.Fprintf(a.out, "%s/%s: %s compared by content%s\n", t.Backend, t.Target, counted(t.Deep, "record"), columnCounts(t.Columns))
 		}
+		a.printDangling(t)
 	}
-	fmt.Fprintln(a.out, verdict(r, records, repaired, repair))
+	if o.dangling && !slices.ContainsFunc(r.Targets, func(t jobs.TargetReport) bool { return t.Dangling != nil }) {
+		fmt.Fprintln(a.out, "no target has records that refer to others, so none can dangle")
+	}
+	fmt.Fprintln(a.out, verdict(r, records, repaired, o.repair))
 	return nil
+}
+
+// printDangling tells which records of a target dangle, and what to do about it.
+func (a *app) printDangling(t jobs.TargetReport) {
+	d := t.Dangling
+	if d == nil {
+		return
+	}
+	for _, e := range d.Examples {
+		var ends []string
+		for _, end := range e.Ends {
+			text := fmt.Sprintf("%s %q", end.End, end.ID)
+			if end.Lacking != "" {
+				text += ", a record of " + end.Lacking + " that PostgreSQL has"
+			}
+			ends = append(ends, text)
+		}
+		fmt.Fprintf(a.out, "%s/%s: dangling: %q has no %s\n", t.Backend, t.Target, e.Key, strings.Join(ends, "; no "))
+	}
+	if d.Records == 0 {
+		fmt.Fprintf(a.out, "%s/%s: no record dangles\n", t.Backend, t.Target)
+	}
+	if n := d.Records - d.Lacking; n > 0 {
+		fmt.Fprintf(a.out, "%s/%s: warning: %s to what neither the store has nor a projection makes of PostgreSQL: mend those rows, project what they refer to, or leave them out in the query\n",
+			t.Backend, t.Target, referring(n))
+	}
+	if d.Lacking > 0 {
+		fmt.Fprintf(a.out, "%s/%s: warning: %s to what PostgreSQL has and the store lacks: verify that target, and see what of it is parked\n", t.Backend, t.Target, referring(d.Lacking))
+	}
+	if d.InFlight > 0 {
+		fmt.Fprintf(a.out, "%s/%s: of %s without an end nothing can be said: they or their ends are in flight\n", t.Backend, t.Target, counted(d.InFlight, "record"))
+	}
+}
+
+// referring is so many records, as the subject of a sentence.
+func referring(n int64) string {
+	if n == 1 {
+		return "1 record refers"
+	}
+	return counted(n, "record") + " refer"
 }
 
 // columnCounts tells in how many records columns differ.
@@ -118,7 +162,13 @@ func (a *app) printResults(results []jobs.Result) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s ago\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Backend, r.Target, r.Kind, since(r.At), r.By,
 			number(r.Records), number(r.Deep), number(differ), number(r.InFlight), number(r.Repaired))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, r := range results {
+		a.printDangling(r.TargetReport)
+	}
+	return nil
 }
 
 // verdict is the report in one sentence.

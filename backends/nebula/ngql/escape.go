@@ -59,14 +59,13 @@ func AppendName(b []byte, name string) []byte {
 	return append(b, '`')
 }
 
-// appendNames appends (`a`,`b`).
+// appendNames appends `a`,`b`.
 func appendNames(b []byte, names []string) []byte {
-	b = append(b, '(')
 	for i, n := range names {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = AppendName(b, n)
 	}
-	return append(b, ')')
+	return b
 }

@@ -70,8 +70,8 @@ func insertHead(what, name string, props []string) (string, error) {
 			return "", err
 		}
 	}
-	b := AppendName([]byte("INSERT "+what+" "), name)
-	return string(append(appendNames(b, props), " VALUES "...)), nil
+	b := append(AppendName([]byte("INSERT "+what+" "), name), '(')
+	return string(append(appendNames(b, props), ") VALUES "...)), nil
 }
 
 // countError is the error of a row with another number of values than properties.
@@ -185,6 +185,25 @@ func NewFetchVertex(tag string, props []string) (*FetchVertex, error) {
 		return nil, fmt.Errorf("fetching vertices: %w", err)
 	}
 	return &FetchVertex{vertices{newStatement(head, tail)}}, nil
+}
+
+// NewFetchTags begins a statement that asks for one property of several tags: its answer has the id, and the property of
+// each tag, which is EMPTY where the vertex does not have the tag. Without tags it asks for the ids of vertices that have
+// any.
+func NewFetchTags(tags []string, prop string) (*FetchVertex, error) {
+	head, tail := []byte("FETCH PROP ON "), []byte(" YIELD id(vertex)")
+	for _, n := range append([]string{prop}, tags...) {
+		if err := CheckName(n); err != nil {
+			return nil, fmt.Errorf("fetching vertices: %w", err)
+		}
+	}
+	for _, tag := range tags {
+		tail = AppendName(append(AppendName(append(tail, ','), tag), '.'), prop)
+	}
+	if len(tags) == 0 {
+		head = append(head, '*')
+	}
+	return &FetchVertex{vertices{newStatement(string(appendNames(head, tags))+" ", string(tail))}}, nil
 }
 
 // FetchEdge is a FETCH PROP ON one type of edges. Its answer has a row for each edge that is there: source, target, rank

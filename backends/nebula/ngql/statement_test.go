@@ -75,6 +75,13 @@ func TestStatements(t *testing.T) {
 	fv := must(ngql.NewFetchVertex("t", []string{"a", "_v"}))(t)
 	check(t, fv.Add(ngql.StringID("x")))
 	same(t, "FETCH PROP ON `t` \"x\" YIELD id(vertex),`t`.`a`,`t`.`_v`", string(fv.Bytes()))
+	ft := must(ngql.NewFetchTags([]string{"t", "u v"}, "k"))(t)
+	check(t, ft.Add(ngql.StringID("x")))
+	check(t, ft.Add(ngql.StringID("y")))
+	same(t, "FETCH PROP ON `t`,`u v` \"x\",\"y\" YIELD id(vertex),`t`.`k`,`u v`.`k`", string(ft.Bytes()))
+	all := must(ngql.NewFetchTags(nil, "k"))(t)
+	check(t, all.Add(ngql.IntID(7)))
+	same(t, "FETCH PROP ON * 7 YIELD id(vertex)", string(all.Bytes()))
 	fe := must(ngql.NewFetchEdge("e", nil))(t)
 	check(t, fe.Add(ngql.IntID(1), ngql.IntID(2), 3))
 	same(t, "FETCH PROP ON `e` 1->2@3 YIELD src(edge),dst(edge),rank(edge)", string(fe.Bytes()))
@@ -140,7 +147,8 @@ func TestRefused(t *testing.T) {
 		_, err4 := ngql.NewDeleteTag(name)
 		_, err5 := ngql.NewFetchVertex("t", []string{name})
 		_, err6 := ngql.NewFetchEdge(name, nil)
-		for _, err := range []error{err, err2, err3, err4, err5, err6} {
+		_, err7 := ngql.NewFetchTags([]string{"t", name}, "a")
+		for _, err := range []error{err, err2, err3, err4, err5, err6, err7} {
 			if err == nil {
 				t.Errorf("the name %.10q is taken", name)
 			}

@@ -203,6 +203,14 @@ func StringID(s string) ID { return ID{str: s} }
 // IntID is for spaces whose ids are integers.
 func IntID(n int64) ID { return ID{num: n, isInt: true} }
 
+// String is the id as people read it.
+func (id ID) String() string {
+	if id.isInt {
+		return strconv.FormatInt(id.num, 10)
+	}
+	return id.str
+}
+
 // ErrNUL is the error of an id with a NUL in it: NebulaGraph takes the bytes before it for the id.
 var ErrNUL = errors.New("an id has a NUL")
 
