@@ -69,7 +69,7 @@ func (w *world) dangling(o jobs.VerifyOptions) *jobs.Dangling {
 func TestDangling(t *testing.T) {
 	t.Parallel()
 	w, ngql := newGraph(t)
-	e, stop := w.start()
+	_, stop := w.start()
 	w.applied(`insert into node values ('a'), ('b'), ('lost')`, `insert into node values ('away', true)`,
 		`insert into edge values ('a', 'b'), ('x', 'a'), ('a', 'x'), ('x', 'y'), ('a', 'away'), ('b', 'lost'), ('lost', 'x')`)
 	w.drained()
@@ -111,7 +111,7 @@ func TestDangling(t *testing.T) {
 	w.keptDangling("job", 6, 1)
 	stop()
 	w.scheduled(jobs.Schedule{Every: time.Hour, Dangling: true, Repair: true})
-	e, _ = w.run()
+	e, _ := w.run()
 	if err := e.ScheduleVerifies(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,68 @@ var classes = []backends.Class{
 	backends.Transient, backends.Overload, backends.Unknown, backends.Rejected, backends.Schema, backends.Denied, "nobody's",
 }
 
+// What seemed to dangle does so for certain if the store still has it and lacks an end, and neither it nor any record that
+// would be a missing end is moving; it is still open if it dangles and something moves; everything else is fine.
+func TestSift(t *testing.T) {
+	t.Parallel()
+	names := rapid.SampledFrom([]string{"a", "b", "c", "d"})
+	own := backends.Reference{Kind: "edge", Target: "edge"}
+	rapid.Check(t, func(t *rapid.T) {
+		keys := rapid.SliceOfDistinct(names, rapid.ID).Draw(t, "keys")
+		moving := map[backends.Reference]bool{}
+		for _, k := range rapid.SliceOf(names).Draw(t, "edges that move") {
+			moving[backends.Reference{Kind: own.Kind, Target: own.Target, Key: k}] = true
+		}
+		for _, k := range rapid.SliceOf(names).Draw(t, "nodes that move") {
+			moving[backends.Reference{Kind: "node", Target: "node", Key: k}] = true
+		}
+		var found []backends.Dangling
+		held := map[string]string{}
+		what := map[string]string{}
+		for _, key := range keys {
+			what[key] = "fine"
+			there := rapid.Bool().Draw(t, "in the store")
+			if there {
+				held[key] = "digest"
+			}
+			d := backends.Dangling{Key: key}
+			moves := moving[backends.Reference{Kind: own.Kind, Target: own.Target, Key: key}]
+			for _, records := range rapid.SliceOfN(rapid.SliceOf(names), 0, 2).Draw(t, "ends") {
+				end := backends.End{}
+				for _, k := range records {
+					ref := backends.Reference{Kind: "node", Target: "node", Key: k}
+					end.Records, moves = append(end.Records, ref), moves || moving[ref]
+				}
+				d.Ends = append(d.Ends, end)
+			}
+			if len(d.Ends) == 0 {
+				continue
+			}
+			found = append(found, d)
+			switch {
+			case there && moves:
+				what[key] = "open"
+			case there:
+				what[key] = "sure"
+			}
+		}
+		fine, sure := sift(keys, found, held, func(r backends.Reference) bool { return moving[r] }, own)
+		got := map[string]string{}
+		for _, k := range keys {
+			got[k] = "open"
+		}
+		for _, k := range fine {
+			got[k] = "fine"
+		}
+		for _, d := range sure {
+			got[d.Key] = "sure"
+		}
+		if diff := cmp.Diff(what, got); diff != "" || len(fine)+len(sure) > len(keys) {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
 // A pause within a job is between a half and the whole of what doubles up to two seconds; overload waits longer.
 func TestBackoffIsBounded(t *testing.T) {
 	t.Parallel()

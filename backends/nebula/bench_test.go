@@ -52,6 +52,35 @@ func BenchmarkWrite(b *testing.B) {
 	b.ReportMetric(float64(b.N*len(records))/b.Elapsed().Seconds(), "rows/s")
 }
 
+// BenchmarkEnds is the search for ends that are there, of edges by the page: those that are asked for, of which the server
+// takes most of the time, and those that are remembered.
+func BenchmarkEnds(b *testing.B) {
+	_, at := server(b, nebulaserver.Config{})
+	g := opened(b, at, nil)
+	g.mustPrepare(b, symbols(), calls())
+	records := edges(maxRecords)
+	keys := make([]string, len(records))
+	for i, r := range records {
+		keys[i] = r.Key
+		g.mustWrite(b, symbols(), symbol(r.Key[2:38], 1), symbol(r.Key[51:87], 1))
+	}
+	for name, again := range map[string]bool{"asked": true, "remembered": false} {
+		b.Run(name, func(b *testing.B) {
+			e := g.search(b, calls(), symbols(), calls())
+			b.ReportAllocs()
+			for b.Loop() {
+				if again {
+					e.known = known{most: knownMost}
+				}
+				if got := e.missing(b, keys...); len(got) > 0 {
+					b.Fatal(len(got), " are missing, such as ", got[0])
+				}
+			}
+			b.ReportMetric(float64(b.N*len(keys))/b.Elapsed().Seconds(), "edges/s")
+		})
+	}
+}
+
 // BenchmarkHealth is a health check over a session that is there, BenchmarkConnect one that begins and ends a session.
 func BenchmarkHealth(b *testing.B) {
 	_, at := server(b, nebulaserver.Config{})

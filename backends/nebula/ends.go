@@ -137,7 +137,7 @@ func (e *ends) dangling(key string, p place, missing map[ngql.ID]bool) backends.
 			for typ := range v.types {
 				ref := backends.Reference{Kind: v.kind, Target: v.target}
 				if err == nil {
-					ref.Key = v.vertexKey(typ, end.id, parts, end.columns)
+					ref.Key = v.vertexKey(typ, parts, end.columns)
 				}
 				found.Records = append(found.Records, ref)
 			}
@@ -148,8 +148,8 @@ func (e *ends) dangling(key string, p place, missing map[ngql.ID]bool) backends.
 }
 
 // vertexKey is the key of the record that would be the vertex, of one of the model's tags, at which an edge ends whose
-// key has its id in some columns. Empty: that does not follow from the edge's key.
-func (m *model) vertexKey(typ int, id ngql.ID, parts []gjson.Result, columns []int) string {
+// key has the vertex's id in some columns. Empty: that does not follow from the edge's key.
+func (m *model) vertexKey(typ int, parts []gjson.Result, columns []int) string {
 	key := join(parts, columns)
 	if m.key.columns > 1 {
 		if len(columns) != len(m.key.src) {
@@ -164,7 +164,7 @@ func (m *model) vertexKey(typ int, id ngql.ID, parts []gjson.Result, columns []i
 		}
 		key = "[" + strings.Join(raw, ", ") + "]"
 	}
-	if p, err := m.place(key); err != nil || p != (place{typ: typ, src: id}) {
+	if _, err := m.place(key); err != nil {
 		return ""
 	}
 	return key

@@ -147,17 +147,25 @@ func TestRecordsOfEnds(t *testing.T) {
 	want := []backends.Dangling{{Key: `["a \"b\"", "é", 7]`, Ends: []backends.End{
 		{Name: "source", ID: `a "b"`, Records: []backends.Reference{
 			{Kind: "symbol", Target: "symbol", Key: `a "b"`},
-			{Kind: "package", Target: "package", Key: `["pkg", "a \"b\""]`}, {Kind: "package", Target: "package", Key: `["mod", "a \"b\""]`},
+			{Kind: "package", Target: "package", Key: `["pkg", "a \"b\""]`},
+			{Kind: "package", Target: "package", Key: `["mod", "a \"b\""]`},
 			{Kind: "pair", Target: "pair"}, // its id has two columns
 		}},
 		{Name: "target", ID: `["é", 7]`, Records: []backends.Reference{
 			{Kind: "symbol", Target: "symbol", Key: `["é", 7]`},
-			{Kind: "package", Target: "package"}, {Kind: "package", Target: "package"}, // its id has one column
+			{Kind: "package", Target: "package"}, // its id has one column
+			{Kind: "package", Target: "package"},
 			{Kind: "pair", Target: "pair", Key: `[7, "é"]`},
 		}},
 	}}}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	loops := calls()
+	loops.Settings = dict{"edge": dict{"source": 0, "target": 0}}
+	e := b.search(t, loops, packages(), loops)
+	if d, err := e.Missing(t.Context(), []string{"x"}); err != nil || len(d) != 1 || d[0].Ends[0].Records[0] != (backends.Reference{Kind: "package", Target: "package"}) {
+		t.Errorf("of a key that is no JSON: %+v, %v", d, err)
 	}
 	if _, err := b.Write(t.Context(), pairs, []backends.Record{record(`[7, "é"]`, 1, `{"path": ""}`)}); err != nil {
 		t.Fatal(err)
