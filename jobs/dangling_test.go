@@ -186,6 +186,35 @@ func TestDanglingUnderWrites(t *testing.T) {
 	}
 }
 
+// Edges whose projection joins their ends, and whose kind depends on the ends' kind, never dangle at rest, as docs/nebula.md
+// promises: an edge that is written before its ends comes with them, and one whose end is deleted or hidden goes with it,
+// though its row stays.
+func TestJoinedEdgesDoNotDangle(t *testing.T) {
+	t.Parallel()
+	w, _ := newGraph(t)
+	w.c.Kinds[0].Dependants = map[string]string{"edge": `select jsonb_build_array(a, b)::text from edge where a = any($1::text[]) or b = any($1::text[])`}
+	w.c.Projections[1].Query += ` join node s on s.name = e.a and not s.hidden join node t on t.name = e.b and not t.hidden`
+	_, stop := w.start()
+	defer stop()
+	edges := func(want int64, why string) {
+		t.Helper()
+		w.drained()
+		r := w.verify(jobs.VerifyOptions{Dangling: true, Kinds: []string{"edge"}}).Targets[0]
+		if diff := cmp.Diff(&jobs.Dangling{}, r.Dangling); diff != "" || !r.OK() || r.Records != want || r.Counts.Store != want {
+			t.Errorf("%s: %+v, %+v", why, r, r.Dangling)
+		}
+	}
+	w.applied(`insert into edge select 'n' || g, 'n' || g % 20 + 1 from generate_series(1, 20) g`)
+	edges(0, "before the nodes")
+	w.applied(`insert into node select 'n' || g from generate_series(1, 20) g`)
+	edges(20, "with the nodes")
+	w.applied(`delete from node where name = 'n3'`)
+	w.applied(`update node set hidden = true where name = 'n7'`)
+	edges(16, "without two nodes")
+	w.applied(`insert into node values ('n3')`)
+	edges(18, "with one of them again")
+}
+
 // linking is a fake whose records of target edge end at records of target node, by their keys [a, b].
 type linking struct {
 	*fake
