@@ -77,7 +77,7 @@ select count(*) filter (where not open), count(*) filter (where not open and lac
 	}
 	all.Records, all.Lacking, all.InFlight = all.Records+records, all.Lacking+lacking, all.InFlight+open
 	if records > 0 {
-		some, err := v.someDangling(ctx, v.o.Limit-len(all.Examples))
+		some, err := v.someDangling(ctx, max(v.o.Limit-len(all.Examples), 0))
 		if err != nil {
 			return err
 		}
