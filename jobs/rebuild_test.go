@@ -243,7 +243,9 @@ func TestRebuildWaitsForParkedRecords(t *testing.T) {
 	w, s := newShelf(t)
 	w.start()
 	w.applied(rows(5))
+	s.mu.Lock() // a write may be under way
 	s.refuses = func(t backends.Target, r backends.Record) bool { return t.Building && r.Key == "3" }
+	s.mu.Unlock()
 	w.begin()
 	eventually(t, "it says what it waits for", func() bool { return strings.Contains(w.state().Note, "refused 1 records") })
 	w.applied(`update item set v = 'seen' where id = 4`)
