@@ -21,9 +21,9 @@ var (
 	}
 	anyVersion = []edit{{batch, "where t.version <= excluded.version", "where true"}}
 	saveFirst  = []edit{{
-		flight, "	for _, r := range p.records {\n		if err := w.planned(w.within(ctx, f), f, r); err != nil {",
+		flight, "	for _, r := range p.records {\n		if err := w.planned(w.within(ctx, f), f, p, r); err != nil {",
 		"	if p.last {\n		w.complete(f)\n		if err := w.save(ctx, 0); err != nil {\n			return err\n		}\n	}\n" +
-			"	for _, r := range p.records {\n		if err := w.planned(w.within(ctx, f), f, r); err != nil {",
+			"	for _, r := range p.records {\n		if err := w.planned(w.within(ctx, f), f, p, r); err != nil {",
 	}}
 	lateLook      = edit{rebuildStep, "and (passing is not null or not exists (select from outbox.parked k where", "and (passing is not null or not exists (select from outbox.parked k where false and"}
 	forgetRunning = []edit{{delta, "where pg_visible_in_snapshot(x, coalesce($2, pg_current_snapshot())) and x >= $3", "where false and x >= $3"}}
