@@ -18,9 +18,9 @@ const maxProblems = 100
 // InputError is something wrong with an argument. What a function returns holds all of them, up to a hundred:
 // errors.As finds the first.
 type InputError struct {
-	Argument string // records, keys, kind, table, list, dependants
+	Argument string // records, keys, kind, table, list, dependants, headers
 	Index    int    // of the element in the argument; -1 if it is no list
-	Field    string // of the element: kind, key, body, embedding; empty if it has none
+	Field    string // of the element: kind, key, body, embedding, or a header; empty if it has none
 	Reason   string // what is wrong with it
 }
 

@@ -15,6 +15,9 @@ type Row struct {
 	Cause Cause
 	At    time.Time
 	Trace Trace // that the transaction belongs to, if it said so
+
+	Revertible Revertible // its write, if that asks to be reverted when a record of it is refused
+	Late       bool       // a record of Revertible.Load was refused before, and nobody knew of this transaction then
 }
 
 // Trace names a span of a trace, as the headers traceparent and tracestate do (W3C Trace Context). It is not checked.
@@ -41,11 +44,13 @@ type Page struct {
 	Cause   Cause               // of what follows from Changed
 	Oldest  time.Time           // when its oldest row was written; zero if it has none
 	Traces  []Trace             // that its changes belong to, each once, up to tracesMost of them
+	Late    []Revertible        // writes of which a record was refused before they were known, each once
 	Next    Position            // where the lane is when all of it is applied
 	More    bool                // the delta goes on behind it
 	Durable bool                // every transaction that its snapshot sees was on disk when it was read
 
-	seen map[string]map[string]sight // all of Keys, by kind
+	seen       map[string]map[string]sight // all of Keys, by kind
+	revertible []revertible                // in the order of the log
 }
 
 // tracesMost bounds the traces of a page: more than that nobody looks at.
@@ -99,6 +104,9 @@ func Collect(pos Position, target Snapshot, span Range, rows []Row, limit int) *
 		if p.Oldest.IsZero() || r.At.Before(p.Oldest) {
 			p.Oldest = r.At
 		}
+		if r.Late && !slices.Contains(p.Late, r.Revertible) {
+			p.Late = append(p.Late, r.Revertible)
+		}
 		if r.All {
 			p.belongs(r.Trace)
 			p.All[r.Kind] = p.All[r.Kind].span(cause)
@@ -108,6 +116,7 @@ func Collect(pos Position, target Snapshot, span Range, rows []Row, limit int) *
 			continue
 		}
 		p.belongs(r.Trace)
+		p.reverts(r)
 		if !r.Only {
 			p.Cause = p.Cause.span(cause)
 		}

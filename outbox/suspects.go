@@ -2,7 +2,9 @@ package outbox
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -107,18 +109,47 @@ func Relog(ctx context.Context, db DB, backend, kind string, keys []string, caus
 
 // RelogFor is Relog that says why.
 func RelogFor(ctx context.Context, db DB, why Why, backend, kind string, keys []string, cause Cause) error {
+	return RelogOf(ctx, db, why, backend, kind, keys, cause, Revertible{})
+}
+
+// RelogOf is RelogFor for what follows from a write that asks to be reverted: it is reverted when one of these records is
+// refused, too.
+func RelogOf(ctx context.Context, db DB, why Why, backend, kind string, keys []string, cause Cause, write Revertible) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	_, err := db.Exec(ctx, `
+	headers, err := relogHeaders(why, write)
+	if err == nil {
+		_, err = db.Exec(ctx, `
 insert into outbox.log (kind, keys, backend, headers, cause_from, cause_to)
-select $2, array_agg(k), $1, case when $6 <> '' then jsonb_build_object('why', $6::text) end, $4::xid8, $5::xid8
+select $2, array_agg(k), $1, $6::jsonb, $4::xid8, $5::xid8
   from (select k, (n - 1) / 500 as part from unnest($3::text[]) with ordinality u (k, n)) p group by part`,
-		backend, kind, keys, cause.text(cause.From), cause.text(cause.To), string(why))
+			backend, kind, keys, cause.text(cause.From), cause.text(cause.To), headers)
+	}
 	if err != nil {
 		return fmt.Errorf("logging %d keys of %s for backend %s: %w", len(keys), kind, backend, err)
 	}
 	return nil
+}
+
+// relogHeaders are those of a row that a reader logs itself; nil: none.
+func relogHeaders(why Why, write Revertible) (*string, error) {
+	headers := map[string]string{}
+	if why != "" {
+		headers["why"] = string(why)
+	}
+	if write != (Revertible{}) {
+		headers[OnRejectHeader], headers["transaction"] = OnRejectRevert, strconv.FormatUint(write.Transaction, 10)
+	}
+	if write.Load != "" {
+		headers[LoadHeader] = write.Load
+	}
+	if len(headers) == 0 {
+		return nil, nil
+	}
+	b, err := json.Marshal(headers)
+	text := string(b)
+	return &text, err
 }
 
 // RelogAll puts a row into the log that concerns every key of the kind, in PostgreSQL and in the backend: a fill, a
