@@ -16,6 +16,7 @@ type batchWrite struct {
 	w       *writer
 	plan    *plan
 	parked  map[outbox.RecordID]bool // those of its records that may be parked
+	page    *outbox.Page             // that its records are from; nil: none
 	applied *outbox.Applied          // what became of its records is noted there; nil: nowhere
 	began   time.Time                // of the first of the failures in a row
 	tries   int                      // failures in a row
@@ -133,7 +134,7 @@ func (b *batchWrite) acknowledge(records []backends.Record, stale bool) {
 // park parks the records that were refused.
 func (b *batchWrite) park(ctx context.Context, refused []backends.Record, why []*backends.Error) error {
 	for i, r := range refused {
-		if err := b.w.park(ctx, b.applied, b.plan.Kind, b.plan.place(), r.Key, r.Version, why[i]); err != nil {
+		if err := b.w.park(ctx, b.page, b.applied, b.plan.Kind, b.plan.place(), r.Key, r.Version, why[i]); err != nil {
 			return err
 		}
 	}
@@ -237,7 +238,7 @@ func (b *batchWrite) overtake(ctx context.Context, behind []overtaken) ([]backen
 		case o.stored <= o.record.Version:
 			b.acknowledge([]backends.Record{o.record}, true)
 		case o.stored >= versionsEnd:
-			if err := b.w.park(ctx, b.applied, b.plan.Kind, b.plan.place(), o.record.Key, o.record.Version, b.foreign(o.stored)); err != nil {
+			if err := b.w.park(ctx, b.page, b.applied, b.plan.Kind, b.plan.place(), o.record.Key, o.record.Version, b.foreign(o.stored)); err != nil {
 				return nil, nil, err
 			}
 		default:

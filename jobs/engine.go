@@ -126,6 +126,7 @@ func (e *Engine) river() (*river.Client[pgx.Tx], error) {
 		river.AddWorkerSafely(workers, &rebuildWorker{e: e}),
 		river.AddWorkerSafely(workers, &alertWorker{e: e, sender: alerts.NewSender()}),
 		river.AddWorkerSafely(workers, &retrier{e: e}),
+		river.AddWorkerSafely(workers, &reverter{e: e}),
 	); err != nil {
 		return nil, fmt.Errorf("adding workers: %w", err)
 	}

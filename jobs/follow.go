@@ -68,14 +68,24 @@ func (w *writer) follow(ctx context.Context, page *outbox.Page) (err error) {
 			return err
 		}
 	}
-	for name, keys := range page.Changed {
-		if slices.ContainsFunc(w.kinds[name].dependants, func(d dependant) bool { return w.concerned(d.kind) }) {
-			if err := w.changed(ctx, name, keys, page.Cause); err != nil {
+	for name := range page.Changed {
+		if !slices.ContainsFunc(w.kinds[name].dependants, func(d dependant) bool { return w.concerned(d.kind) }) {
+			continue
+		}
+		for _, c := range page.ChangedBy(name) {
+			if err := w.changed(ctx, name, c.Keys, origin{page, page.Cause, c.Write}); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// origin is what dependants follow from.
+type origin struct {
+	page  *outbox.Page // nil: none
+	cause outbox.Cause
+	write outbox.Revertible // if it asks to be reverted
 }
 
 // all logs every key of the kind that PostgreSQL or the store has or has refused, as far as the lane owns it. Every
@@ -107,7 +117,9 @@ func (w *writer) all(ctx context.Context, name string, cause outbox.Cause) error
 	}
 	return w.reader.Log(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		list := `select k.key::text from (` + w.kinds[name].list + "\n) k where k.key is not null"
-		return w.each(ctx, conn, 0, name, list, nil, func(keys []string) error { return w.relog(ctx, conn, outbox.EveryKey, name, w.own(name, keys), cause) })
+		return w.each(ctx, conn, 0, name, list, nil, func(keys []string) error {
+			return w.relog(ctx, conn, outbox.EveryKey, name, w.own(name, keys), cause, outbox.Revertible{})
+		})
 	})
 }
 
@@ -140,7 +152,7 @@ func (w *writer) allParked(ctx context.Context, name string, cause outbox.Cause)
 	}
 	w.mu.Unlock()
 	slices.Sort(keys)
-	return w.relog(ctx, w.e.c.Pool, outbox.EveryKey, name, slices.Compact(keys), cause)
+	return w.relog(ctx, w.e.c.Pool, outbox.EveryKey, name, slices.Compact(keys), cause, outbox.Revertible{})
 }
 
 // scan logs the keys that the store has.
@@ -155,12 +167,12 @@ func (w *writer) scan(ctx context.Context, p *plan, cause outbox.Cause) error {
 		}
 		keys := w.own(p.Kind, waiting)
 		waiting = nil
-		return w.relog(ctx, w.e.c.Pool, outbox.EveryKey, p.Kind, keys, cause)
+		return w.relog(ctx, w.e.c.Pool, outbox.EveryKey, p.Kind, keys, cause, outbox.Revertible{})
 	})
 	if err != nil {
 		return err
 	}
-	return w.relog(ctx, w.e.c.Pool, outbox.EveryKey, p.Kind, w.own(p.Kind, waiting), cause)
+	return w.relog(ctx, w.e.c.Pool, outbox.EveryKey, p.Kind, w.own(p.Kind, waiting), cause, outbox.Revertible{})
 }
 
 // concerned says whether the store projects the kind, or a kind that shows something of it.
@@ -177,8 +189,8 @@ func (w *writer) concerned(name string) bool {
 }
 
 // changed logs the dependants of changed keys. A key for which a query fails is found by halving and parked.
-func (w *writer) changed(ctx context.Context, name string, keys []string, cause outbox.Cause) error {
-	err := w.reader.Log(ctx, func(ctx context.Context, conn *pgx.Conn) error { return w.spread(ctx, conn, 0, name, keys, cause) })
+func (w *writer) changed(ctx context.Context, name string, keys []string, from origin) error {
+	err := w.reader.Log(ctx, func(ctx context.Context, conn *pgx.Conn) error { return w.spread(ctx, conn, 0, name, keys, from) })
 	switch {
 	case err == nil:
 		w.s.lately.took(place{name, outbox.Spreading}, len(keys), time.Now())
@@ -186,17 +198,17 @@ func (w *writer) changed(ctx context.Context, name string, keys []string, cause 
 	case !refused(err):
 		return err
 	case len(keys) == 1:
-		return w.park(ctx, nil, name, outbox.Spreading, keys[0], 0, backends.AsError("follow", w.s.name, err))
+		return w.park(ctx, from.page, nil, name, outbox.Spreading, keys[0], 0, backends.AsError("follow", w.s.name, err))
 	}
-	if err := w.changed(ctx, name, keys[:len(keys)/2], cause); err != nil {
+	if err := w.changed(ctx, name, keys[:len(keys)/2], from); err != nil {
 		return err
 	}
-	return w.changed(ctx, name, keys[len(keys)/2:], cause)
+	return w.changed(ctx, name, keys[len(keys)/2:], from)
 }
 
 // spread logs the dependants of changed keys, whichever lane owns them, and theirs in turn. It needs no connection
 // but the one it has, however deep it goes. outbox.depend refuses cycles.
-func (w *writer) spread(ctx context.Context, conn *pgx.Conn, depth int, name string, keys []string, cause outbox.Cause) error {
+func (w *writer) spread(ctx context.Context, conn *pgx.Conn, depth int, name string, keys []string, from origin) error {
 	for _, d := range w.kinds[name].dependants {
 		if !w.concerned(d.kind) {
 			continue
@@ -204,11 +216,11 @@ func (w *writer) spread(ctx context.Context, conn *pgx.Conn, depth int, name str
 		query := `select d.key::text from (` + d.query + "\n) d (key) where d.key is not null"
 		if err := w.each(ctx, conn, depth, d.kind, query, []any{keys}, func(found []string) error {
 			if len(w.s.plans[d.kind]) > 0 {
-				if err := w.relog(ctx, conn, outbox.Dependant, d.kind, found, cause); err != nil {
+				if err := w.relog(ctx, conn, outbox.Dependant, d.kind, found, from.cause, from.write); err != nil {
 					return err
 				}
 			}
-			return w.spread(ctx, conn, depth+1, d.kind, found, cause)
+			return w.spread(ctx, conn, depth+1, d.kind, found, from)
 		}); err != nil {
 			return err
 		}
@@ -246,9 +258,9 @@ func (w *writer) own(kind string, keys []string) []string {
 	return slices.DeleteFunc(keys, func(k string) bool { return !w.t.Range.Has(outbox.Hash(kind, k)) })
 }
 
-// relog puts keys into the log, for the backend.
-func (w *writer) relog(ctx context.Context, db outbox.DB, why outbox.Why, kind string, keys []string, cause outbox.Cause) error {
-	if err := outbox.RelogFor(ctx, db, why, w.s.name, kind, keys, cause); err != nil {
+// relog puts keys into the log, for the backend. The write that they follow from may ask to be reverted.
+func (w *writer) relog(ctx context.Context, db outbox.DB, why outbox.Why, kind string, keys []string, cause outbox.Cause, write outbox.Revertible) error {
+	if err := outbox.RelogOf(ctx, db, why, w.s.name, kind, keys, cause, write); err != nil {
 		return err
 	}
 	w.count(func(o *Output) { o.Followed += len(keys) })

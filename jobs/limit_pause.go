@@ -188,7 +188,7 @@ func (w *writer) try(ctx context.Context, g trial) (err error) {
 			return err
 		}
 		w.count(func(o *Output) { o.Followed++ })
-		return w.changed(ctx, g.kind, []string{g.key}, outbox.Cause{})
+		return w.changed(ctx, g.kind, []string{g.key}, origin{})
 	}
 	for _, p := range w.s.plans[g.kind] {
 		if p.place() != g.target {
@@ -208,7 +208,7 @@ func (w *writer) try(ctx context.Context, g trial) (err error) {
 			return err
 		})
 		if refused(err) {
-			return w.park(ctx, nil, g.kind, g.target, g.key, version, backends.AsError("project", w.s.name, err))
+			return w.park(ctx, nil, nil, g.kind, g.target, g.key, version, backends.AsError("project", w.s.name, err))
 		}
 		if err != nil {
 			return err

@@ -137,12 +137,17 @@ func (e *Engine) ending(s *store) bool {
 
 // until is ctx that also ends when this process leaves the backend.
 func (e *Engine) until(ctx context.Context, s *store) (context.Context, context.CancelFunc) {
+	return untilEither(ctx, e.ended, s.removed)
+}
+
+// untilEither is ctx that also ends when one of the channels is closed.
+func untilEither(ctx context.Context, one, other <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		defer cancel()
 		select {
-		case <-e.ended:
-		case <-s.removed:
+		case <-one:
+		case <-other:
 		case <-ctx.Done():
 		}
 	}()

@@ -37,6 +37,7 @@ type writer struct {
 	behind   map[string][]string                // keys of the complete pages since the last save
 	counted  map[outbox.ParkedReason]counted    // of groups that may be about to exceed the limit
 	trial    bool                               // it tries a sample of what the backend is paused for: no limit holds
+	rejected map[outbox.Revertible]rejection    // writes that shall be reverted: asked for before the next save
 }
 
 // newWriter makes the writer of a tenure.
@@ -44,6 +45,7 @@ func (e *Engine) newWriter(ctx context.Context, s *store, t *outbox.Tenure) (*wr
 	w := &writer{
 		e: e, s: s, t: t, reader: outbox.NewReader(e.c.Pool, t, s.sources), position: t.Start,
 		outcome: map[outbox.RecordID]*outbox.Parked{}, behind: map[string][]string{}, counted: map[outbox.ParkedReason]counted{},
+		rejected: map[outbox.Revertible]rejection{},
 	}
 	if err := s.agrees(ctx, e.c.Pool); err != nil {
 		return nil, err
@@ -66,6 +68,7 @@ func (w *writer) complete(f *flight) {
 		w.done.Pages++
 		w.done.Rows += f.page.Rows
 	}
+	w.late(f.page)
 	if w.s.reached(f.page) {
 		f.applied.Pages, f.applied.Rows = 1, f.page.Rows
 		w.applied.Add(f.applied)
@@ -78,7 +81,7 @@ func (w *writer) complete(f *flight) {
 // planned sends the records of one projection out, in parallel batches. It returns when the last has begun.
 func (w *writer) planned(ctx context.Context, f *flight, from *portion, p planned) error {
 	for _, r := range p.refused {
-		if err := w.park(ctx, &f.applied, p.plan.Kind, p.plan.place(), r.key, r.version, r.err); err != nil {
+		if err := w.park(ctx, f.page, &f.applied, p.plan.Kind, p.plan.place(), r.key, r.version, r.err); err != nil {
 			return err
 		}
 	}
@@ -193,8 +196,9 @@ func (w *writer) unpark(ctx context.Context, kind, target string, keys []string)
 }
 
 // park notes a record that was refused for good: it is stored with the position. Every record that is parked comes by here.
-// It fails with a *limitError, and the record stays in the log, when masses of records are refused for the same reason.
-func (w *writer) park(ctx context.Context, into *outbox.Applied, kind, target, key string, version int64, err *backends.Error) error {
+// It fails with a *limitError, and the record stays in the log, when masses of records are refused for the same reason. Writes
+// in the page that the record is from, if it is from one, may ask to be reverted for it.
+func (w *writer) park(ctx context.Context, page *outbox.Page, into *outbox.Applied, kind, target, key string, version int64, err *backends.Error) error {
 	cause := err.Error()
 	if err.Err != nil {
 		cause = err.Err.Error()
@@ -206,6 +210,7 @@ func (w *writer) park(ctx context.Context, into *outbox.Applied, kind, target, k
 	p.Pattern = outbox.Pattern(p.Error, key)
 	w.parking.Lock() // one at a time is counted and parked: else the limit is passed by what others count meanwhile
 	defer w.parking.Unlock()
+	w.reject(page, p)
 	if err := w.limit(ctx, p, err); err != nil {
 		return err
 	}
@@ -234,8 +239,11 @@ func (w *writer) saveDue(ctx context.Context) error {
 func (w *writer) save(ctx context.Context, floor int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.dirty && floor == 0 && len(w.outcome) == 0 {
+	if !w.dirty && floor == 0 && len(w.outcome) == 0 && len(w.rejected) == 0 {
 		return nil
+	}
+	if err := w.askReverts(ctx); err != nil { // before the position: it says that this was done
+		return err
 	}
 	o := outbox.Outcome{Floor: floor, Applied: w.applied}
 	for id, p := range w.outcome {
