@@ -52,14 +52,20 @@ func (t *transaction) run(ctx context.Context) error {
 	return t.close(ctx)
 }
 
-// begin names the load to the log.
+// begin names the load to the log. One that is being reverted goes no further.
 func (t *transaction) begin(ctx context.Context) error {
 	headers := maps.Clone(t.options.Headers)
 	if headers == nil {
 		headers = map[string]string{}
 	}
 	headers[LoadHeader] = t.options.ID
-	return outbox.SetHeaders(ctx, t.tx, headers)
+	if t.options.reverts() {
+		headers[outbox.OnRejectHeader] = outbox.OnRejectRevert
+	}
+	if err := outbox.SetHeaders(ctx, t.tx, headers); err != nil {
+		return err
+	}
+	return t.stands(ctx, t.tx)
 }
 
 // The files are locked in the order of their ids, new ones by inserting them, so that loads of the same files

@@ -35,6 +35,9 @@ import (
 // With Options.Prune a load that reads its source to the end removes the files of the same repositories that it has
 // not had. A repository of which a file was refused stays as it is, and so do all if a refused line did not tell
 // its repository: see Result.Unpruned.
+//
+// With Options.OnReject "revert" workers undo all of the load when a backend refuses a record of it. It fails with a
+// *RejectedError as soon as it sees that; later refusals are told by outbox.Rejected. It fails with a *NoHistoryError, and loads nothing, when that would not be possible.
 func Load(ctx context.Context, pool *pgxpool.Pool, source iter.Seq2[*SourceFile, error], o Options) (*Result, error) {
 	o = o.withDefaults()
 	l := &loader{
@@ -49,8 +52,19 @@ func Load(ctx context.Context, pool *pgxpool.Pool, source iter.Seq2[*SourceFile,
 	return l.result, nil
 }
 
-// run loads, and prunes if asked to.
+// run loads, and prunes if asked to. In the end it may know that the load is being reverted.
 func (l *loader) run(ctx context.Context, source iter.Seq2[*SourceFile, error]) error {
+	if err := l.asks(ctx); err != nil {
+		return err
+	}
+	if err := l.all(ctx, source); err != nil {
+		return err
+	}
+	return l.stands(ctx, l.pool)
+}
+
+// all loads, and prunes.
+func (l *loader) all(ctx context.Context, source iter.Seq2[*SourceFile, error]) error {
 	var since time.Time
 	if l.options.Prune {
 		if err := l.pool.QueryRow(ctx, "select clock_timestamp()").Scan(&since); err != nil {

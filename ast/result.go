@@ -3,6 +3,8 @@ package ast
 import (
 	cryptorand "crypto/rand"
 	"time"
+
+	"github.com/outflow-db/outflow/outbox"
 )
 
 // Options of a load. The zero value is good.
@@ -17,7 +19,8 @@ type Options struct {
 	Prune      bool           // in the end remove the files of the repositories that the load has read which it has not had
 	Recheck    bool           // compare the rows even of files whose digest has not changed: heals what others did to the tables
 
-	Headers map[string]string // of the changes in the log, besides LoadHeader
+	Headers  map[string]string // of the changes in the log, besides LoadHeader
+	OnReject string            // outbox.OnRejectPark (default) or outbox.OnRejectRevert: what workers do when a backend refuses a record of the load
 
 	Progress func(Progress) // called after each batch, by one goroutine at a time
 	Bad      func(*BadFile) // called for each bad file, likewise; nil: they are kept in the Result
@@ -82,7 +85,7 @@ type Result struct {
 }
 
 // LoadHeader is the header by which the changes of a load can be found in the log: its value is the load's id.
-const LoadHeader = "load"
+const LoadHeader = outbox.LoadHeader
 
 func (o Options) withDefaults() Options {
 	set := func(n *int, value int) {

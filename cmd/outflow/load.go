@@ -22,6 +22,7 @@ type loadOptions struct {
 	timeout, target            time.Duration
 	batch, parallel            int
 	id, rejects, follow        string
+	onReject                   string
 	dimensions                 map[string]int
 }
 
@@ -48,18 +49,24 @@ the same for a second; better, write it under another name and rename it.
 
 With --wait it ends when every backend has applied what was loaded; workers must be running.
 
+With --on-reject revert all of the load is undone, in PostgreSQL and so in every store, when a
+backend refuses a record of it; without, or with park, that record is parked and the rest stays.
+A worker does it, and its events tell what it did. The load ends as soon as it sees that, and
+with --wait it is certain whether every backend took all of it. The kinds must keep history.
+
 With --json it writes one object a line: for each batch {"batch", "load", "transaction",
 "token", "ms", "retries", "files", "symbols", "relations", "embeddings", "digests"}, for each
 bad line {"bad": {"input", "line", "repository", "path", "problems"}}, and last {"summary":
 {"load", "files", "symbols", "relations", "embeddings", "refused", "unpruned", "batches",
-"seconds", "slowest_batch_ms", "waited_seconds", "backends"}}. Files and the like are
-{"inserted", "updated", "deleted", "unchanged"}.`,
+"seconds", "slowest_batch_ms", "waited_seconds", "rejected", "backends"}}. Files and the like
+are {"inserted", "updated", "deleted", "unchanged"}.`,
 		Example: `  outflow load files.ndjson.gz --rejects bad.ndjson
   outflow load *.ndjson --prune --wait
+  outflow load files.ndjson --on-reject revert --wait
   outflow load --follow /var/spool/outflow
   go run ./examples/gosource "$(go env GOROOT)/src" | outflow load -`,
 		Annotations: exits(map[int]string{
-			exitNotWell: "some lines were refused, or a statement was; what was good is loaded",
+			exitNotWell: "some lines were refused, or a statement was; what was good is loaded, or with --on-reject revert all of it is undone",
 			exitUsage:   "the command line, the configuration or the set-up is wrong; nothing is loaded",
 		}),
 		Args: o.check,
@@ -72,6 +79,7 @@ bad line {"bad": {"input", "line", "repository", "path", "problems"}}, and last 
 	f.BoolVar(&o.prune, "prune", false, "remove the files of the repositories in the input that are not in it")
 	f.BoolVar(&o.recheck, "recheck", false, "compare the rows of files that have not changed, too")
 	f.StringVar(&o.follow, "follow", "", "load what comes into this `DIRECTORY`, until a signal")
+	f.StringVar(&o.onReject, "on-reject", outbox.OnRejectPark, "what to do when a backend refuses a record: park it, or revert the load (`park|revert`)")
 	f.StringVar(&o.id, "id", "", "`NAME` of the load, in ast.loaded and in the headers of the log (default a random one)")
 	f.StringToIntVar(&o.dimensions, "dimensions", nil, "how many dimensions models have, as `MODEL=N,...` (default: what comes first)")
 	f.DurationVar(&o.target, "target", 200*time.Millisecond, "`TIME` that a transaction shall take")
@@ -97,6 +105,10 @@ func (o *loadOptions) check(cmd *cobra.Command, args []string) error {
 		problem = "want files or --follow, not both"
 	case o.follow != "" && (o.prune || o.wait):
 		problem = "--follow has no end, so --prune and --wait have no meaning with it"
+	case o.onReject != outbox.OnRejectPark && o.onReject != outbox.OnRejectRevert:
+		problem = "--on-reject wants park or revert"
+	case o.follow != "" && o.id != "" && o.onReject == outbox.OnRejectRevert:
+		problem = "with one --id all files that --follow loads would be reverted together"
 	case stdin > 1:
 		problem = "the standard input can be read once"
 	case o.batch < 0 || o.parallel < 0 || o.target <= 0 || o.timeout < 0:
@@ -122,7 +134,9 @@ func (a *app) runLoad(ctx context.Context, o loadOptions, paths []string) error 
 	}
 	defer pool.Close()
 	err = l.run(ctx, inputs)
-	if err == nil && o.wait {
+	if e, rejected := errors.AsType[*ast.RejectedError](err); rejected {
+		l.loaded.rejected, err = e.Why, nil
+	} else if err == nil && o.wait {
 		err = l.await(ctx)
 	}
 	if err := errors.Join(err, l.rejects.close()); err != nil {
@@ -162,7 +176,7 @@ func (l *loading) run(ctx context.Context, in inputs) error {
 	before := l.files.Load()
 	result, err := ast.Load(ctx, l.pool, in.files(l.o.rejects != ""), ast.Options{
 		BatchFiles: l.o.batch, Parallel: l.o.parallel, Target: l.o.target, ID: l.o.id, Prune: l.o.prune,
-		Recheck: l.o.recheck, Dimensions: l.o.dimensions,
+		Recheck: l.o.recheck, Dimensions: l.o.dimensions, OnReject: l.o.onReject,
 		Progress: func(p ast.Progress) {
 			l.files.Store(before + p.Files)
 			l.batch(&p.Batch, p.Load)
@@ -170,6 +184,9 @@ func (l *loading) run(ctx context.Context, in inputs) error {
 		Bad: func(b *ast.BadFile) { l.refuse(line, b) },
 	})
 	l.loaded.add(result)
+	if _, cannot := errors.AsType[*ast.NoHistoryError](err); cannot {
+		err = usageError{err}
+	}
 	return errors.Join(err, l.writing)
 }
 
@@ -205,6 +222,12 @@ func (l *loading) await(ctx context.Context) error {
 	}
 	waited := time.Since(started)
 	l.loaded.waited = &waited
+	if l.o.onReject == outbox.OnRejectRevert { // what was refused is known by now
+		var err error
+		if l.loaded.rejected, err = outbox.Rejected(ctx, l.pool, l.loaded.id); err != nil {
+			return err
+		}
+	}
 	all, err := outbox.Status(ctx, l.pool)
 	for _, b := range all {
 		l.loaded.backends = append(l.loaded.backends, reachedJSON{b.Name, b.Changes, b.Parked, b.Paused})
@@ -217,7 +240,7 @@ func (l *loading) end() error {
 	if err := l.print(&l.loaded); err != nil {
 		return err
 	}
-	if l.loaded.Refused > 0 {
+	if l.loaded.Refused > 0 || l.loaded.rejected != "" {
 		return errDiffers
 	}
 	return nil

@@ -21,6 +21,7 @@ type loadResult struct {
 	slowest  time.Duration
 	elapsed  time.Duration
 	waited   *time.Duration
+	rejected string // why it is being reverted
 }
 
 func (l *loadResult) add(r *ast.Result) {
@@ -59,6 +60,9 @@ func (a *loading) print(l *loadResult) error {
 	}
 	if l.waited != nil {
 		fmt.Fprintf(a.out, "every backend had it %s later\n", span(*l.waited))
+	}
+	if l.rejected != "" {
+		fmt.Fprintf(a.out, "load %s is being reverted: %s\n", l.id, l.rejected)
 	}
 	for _, b := range l.backends {
 		fmt.Fprintf(a.out, "  %s: %s behind, %s parked%s\n", b.Name, counted(b.Behind, "change"), number(b.Parked), paused(b.Paused))
@@ -159,6 +163,7 @@ type loadJSON struct {
 	SlowestBatchMS int64         `json:"slowest_batch_ms"`
 	WaitedSeconds  *float64      `json:"waited_seconds"`
 	Unpruned       []string      `json:"unpruned"`
+	Rejected       string        `json:"rejected"` // why it is being reverted
 	Backends       []reachedJSON `json:"backends"`
 }
 
@@ -166,7 +171,7 @@ func (l *loadResult) json() loadJSON {
 	j := loadJSON{
 		Load: l.id, Files: countsJSON(l.Files), Symbols: countsJSON(l.Symbols), Relations: countsJSON(l.Relations),
 		Embeddings: countsJSON(l.Embeddings), Refused: l.Refused, Batches: l.batches, Seconds: l.elapsed.Seconds(),
-		SlowestBatchMS: l.slowest.Milliseconds(), Unpruned: append([]string{}, l.unpruned...), Backends: append([]reachedJSON{}, l.backends...),
+		SlowestBatchMS: l.slowest.Milliseconds(), Rejected: l.rejected, Unpruned: append([]string{}, l.unpruned...), Backends: append([]reachedJSON{}, l.backends...),
 	}
 	if l.waited != nil {
 		seconds := l.waited.Seconds()
