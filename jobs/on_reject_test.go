@@ -1,7 +1,6 @@
 package jobs_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -306,7 +305,7 @@ func TestRevertNeedsRightsOnTheTable(t *testing.T) {
 	if err := containsAll(w.event("revert refused"), "permission denied for table item"); err != nil {
 		t.Error(err)
 	}
-	w.exec(fmt.Sprintf(`grant insert, update, delete on item to %s`, role))
+	w.exec(`grant insert, update, delete on item to ` + role)
 	eventually(t, "it is reverted", func() bool { return w.tableText() == before })
 	w.settled()
 	w.agrees()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -272,9 +273,7 @@ update outbox.reversals r set seen = $4::pg_snapshot, outcome = $5, done = $6 an
 func (r *revert) note(ctx context.Context, tx pgx.Tx, why string, details map[string]any) error {
 	what, id := r.args.what()
 	all := map[string]any{what: id, "because": r.args.why()}
-	for k, v := range details {
-		all[k] = v
-	}
+	maps.Copy(all, details)
 	r.e.log.WarnContext(ctx, "a write is not reverted although it asked for that", what, id, "because", r.args.why(), "error", why)
 	return outbox.Note(ctx, tx, outbox.Event{
 		What: "revert refused", Who: outbox.Engine, Backend: r.args.Backend, Kind: r.args.Records, Key: r.args.Key, Reason: why, Details: all,

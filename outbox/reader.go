@@ -75,11 +75,8 @@ func (l *lane) scan(row pgx.Row, more ...any) error {
 const pageSQL = `
 select tx::text, id, kind, keys, coalesce(headers->>'all', '') = 'true', backend is not null,
        coalesce(cause_from::text, ''), coalesce(cause_to::text, ''), at,
-       coalesce(headers->>'traceparent', ''), coalesce(headers->>'tracestate', ''), ` + revertibleSQL + `,
-       case when backend is null and ` + asksSQL + `
-            then coalesce((select l.at < r.until and coalesce(not pg_visible_in_snapshot(l.tx, r.seen), true)
-                             from outbox.reversals r where r.what = 'load' and r.id = l.headers->>'load'), false)
-            else false end
+       coalesce(headers->>'traceparent', ''), coalesce(headers->>'tracestate', ''),
+       ` + revertibleSQL + lateSQL + `
   from outbox.delta($1::pg_snapshot, $2::pg_snapshot, $3::xid8, $4, $5, $6) l`
 
 // Page reads the next rows of the log behind pos, at most limit of them, and calls state with what they concern
@@ -284,19 +281,17 @@ func pageArgs(pos Position, limit int, backend string) []any {
 func scanRow(row pgx.CollectableRow) (Row, error) {
 	var r Row
 	var tx, from, to string
-	var load, write *string
-	if err := row.Scan(&tx, &r.ID, &r.Kind, &r.Keys, &r.All, &r.Only, &from, &to, &r.At, &r.Trace.Parent, &r.Trace.State, &load, &write, &r.Late); err != nil {
+	var said []string
+	if err := row.Scan(&tx, &r.ID, &r.Kind, &r.Keys, &r.All, &r.Only, &from, &to, &r.At, &r.Trace.Parent, &r.Trace.State, &said); err != nil {
 		return r, err
 	}
-	if write == nil {
-		write = new(string)
-	} else if load != nil {
-		r.Revertible.Load = *load
+	if err := r.says(said); err != nil {
+		return r, err
 	}
 	for _, x := range []struct {
 		text string
 		into *uint64
-	}{{tx, &r.Tx}, {from, &r.Cause.From}, {to, &r.Cause.To}, {*write, &r.Revertible.Transaction}} {
+	}{{tx, &r.Tx}, {from, &r.Cause.From}, {to, &r.Cause.To}} {
 		if x.text == "" {
 			continue
 		}

@@ -35,13 +35,25 @@ func (r Revertible) What() (what, id string) {
 	return "transaction", fmt.Sprint(r.Transaction)
 }
 
-// asksSQL is the condition that a row of the log belongs to a write that asks to be reverted; revertibleSQL are the load
-// and the transaction of such rows, and null of others. What a reader has logged itself says of which transaction it is.
+// revertibleSQL begins what a page says of a row whose write asks to be reverted, and null of others: its load, its
+// transaction, and then whether it is late. What a reader has logged itself says of which transaction it is.
 const (
-	asksSQL       = `coalesce(headers->>'on_reject', '') = 'revert'`
-	revertibleSQL = `case when ` + asksSQL + ` then coalesce(headers->>'load', '') end,
-       case when ` + asksSQL + ` then case when backend is null then tx::text else headers->>'transaction' end end`
+	revertibleSQL = `case when headers->>'on_reject' = 'revert' then array[coalesce(headers->>'load', ''),
+       coalesce(case when backend is null then tx::text else headers->>'transaction' end, ''), `
+	lateSQL = `case when backend is null
+       then coalesce((select l.at < r.until and coalesce(not pg_visible_in_snapshot(l.tx, r.seen), true)
+                        from outbox.reversals r where r.what = 'load' and r.id = l.headers->>'load'), false)::text else '' end] end`
 )
+
+// says reads what revertibleSQL yields.
+func (r *Row) says(said []string) (err error) {
+	if len(said) != 3 || said[1] == "" {
+		return nil
+	}
+	r.Revertible.Load, r.Late = said[0], said[2] == "true"
+	r.Revertible.Transaction, err = parseXid(said[1])
+	return err
+}
 
 // revertible is keys of a kind that a write asks to be reverted for.
 type revertible struct {

@@ -79,7 +79,7 @@ are {"inserted", "updated", "deleted", "unchanged"}.`,
 	f.BoolVar(&o.prune, "prune", false, "remove the files of the repositories in the input that are not in it")
 	f.BoolVar(&o.recheck, "recheck", false, "compare the rows of files that have not changed, too")
 	f.StringVar(&o.follow, "follow", "", "load what comes into this `DIRECTORY`, until a signal")
-	f.StringVar(&o.onReject, "on-reject", outbox.OnRejectPark, "what to do when a backend refuses a record: park it, or revert the load (`park|revert`)")
+	f.StringVar(&o.onReject, "on-reject", outbox.OnRejectPark, "what to do when a backend refuses a record: `park|revert`")
 	f.StringVar(&o.id, "id", "", "`NAME` of the load, in ast.loaded and in the headers of the log (default a random one)")
 	f.StringToIntVar(&o.dimensions, "dimensions", nil, "how many dimensions models have, as `MODEL=N,...` (default: what comes first)")
 	f.DurationVar(&o.target, "target", 200*time.Millisecond, "`TIME` that a transaction shall take")
