@@ -7,6 +7,7 @@ const (
 	reader = "outbox/reader.go"
 	delta  = "migrations/00009_outbox_log.sql"
 	flight = "jobs/flight.go"
+	writer = "jobs/writer.go"
 	batch  = "backends/postgres/batch.go"
 
 	rebuildStep = "jobs/rebuild_step.go"
@@ -64,5 +65,18 @@ var mutants = []mutant{
 	{
 		name: "xip", what: "transactions that were running at the position are forgotten",
 		edits: forgetRunning,
+	},
+	{
+		name: "on-reject", what: "the position is saved before a refused write's reversal is asked for",
+		edits: []edit{
+			{writer, "	if err := w.askReverts(ctx); err != nil { // before the position: it says that this was done\n		return err\n	}\n	o :=", "	o :="},
+			{writer, "	clear(w.outcome)\n", "	if err := w.askReverts(ctx); err != nil {\n		return err\n	}\n	clear(w.outcome)\n"},
+		},
+		tests: tests{"./jobs": "TestRevertIsAskedForBeforeThePositionMoves"},
+	},
+	{
+		name: "on-reject-late", what: "what a refused load writes later stays",
+		edits: []edit{{writer, "	w.late(f.page)\n", ""}},
+		tests: tests{"./jobs": "TestRejectedLoadIsReverted"},
 	},
 }
