@@ -161,3 +161,39 @@ func (e *example) end() {
 		fn()
 	}
 }
+
+// Each transaction of a load says which load it is, and that all of it shall be undone when a store refuses a record of it.
+// Before the next one it asks whether that has come.
+func ExampleRejected() {
+	ctx := context.Background()
+	pool, done := database() // an application's own, with the migrations applied
+	defer done()
+	load := map[string]string{outbox.LoadHeader: "nightly-7", outbox.OnRejectHeader: outbox.OnRejectRevert}
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `create table prices (sku text primary key, cents int)`); err != nil {
+			return err
+		}
+		return outbox.Watch(ctx, tx, outbox.Kind{Name: "price", Table: "prices", History: true})
+	})
+	for part := 1; part <= 2 && err == nil; part++ {
+		var why string
+		if why, err = outbox.Rejected(ctx, pool, load[outbox.LoadHeader]); err != nil || why != "" {
+			fmt.Println("the load is being reverted:", why)
+			break
+		}
+		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			if err := outbox.SetHeaders(ctx, tx, load); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, `insert into prices select $1 || '-' || n, 100 from generate_series(1, 2) n`, fmt.Sprint(part))
+			return err
+		})
+	}
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(changes(ctx, pool))
+	// Output:
+	// price [1-1 1-2]
+	// price [2-1 2-2]
+}
