@@ -16,7 +16,7 @@ type batchWrite struct {
 	w       *writer
 	plan    *plan
 	parked  map[outbox.RecordID]bool // those of its records that may be parked
-	page    *outbox.Page             // that its records are from; nil: none
+	page    *outbox.Page             // whose writes may ask to be reverted for its records; nil: none
 	applied *outbox.Applied          // what became of its records is noted there; nil: nowhere
 	began   time.Time                // of the first of the failures in a row
 	tries   int                      // failures in a row

@@ -232,7 +232,7 @@ func (w *writer) send(ctx context.Context, f *flight, from *portion, p planned, 
 		s.group.Go(func() error {
 			defer from.leave()
 			defer f.leave()
-			b := batchWrite{w: w, plan: p.plan, parked: parked, page: f.page, applied: &f.applied, began: time.Now()}
+			b := batchWrite{w: w, plan: p.plan, parked: parked, page: p.plan.asked(f.page), applied: &f.applied, began: time.Now()}
 			err := b.run(within, batch)
 			if err != nil {
 				f.failed.Store(true)

@@ -36,6 +36,15 @@ func (w *writer) reject(page *outbox.Page, p *outbox.Parked) {
 	}
 }
 
+// asked is the page whose writes may ask to be reverted for what the plan's target refuses: none, as long as that is filled beside
+// the one that readers see. What it refuses keeps them from being moved to it.
+func (p *plan) asked(page *outbox.Page) *outbox.Page {
+	if p.beside {
+		return nil
+	}
+	return page
+}
+
 // late notes writes of a complete page that belong to loads of which a record was refused before they were known. The
 // caller holds the lock.
 func (w *writer) late(page *outbox.Page) {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/outflow-db/outflow/outbox"
 )
 
 // A reversal that is refused is tried six times within about a minute, after growing pauses, and then no more.
@@ -18,5 +20,14 @@ func TestRevertPauses(t *testing.T) {
 	}
 	if d := revertPause(revertTries + 1); d != 0 {
 		t.Errorf("after too many tries it pauses for %v", d)
+	}
+}
+
+// What only a generation refuses that readers do not see yet is no reason to revert anything.
+func TestAGenerationBesideRejectsNothing(t *testing.T) {
+	t.Parallel()
+	page := &outbox.Page{}
+	if (&plan{beside: true}).asked(page) != nil || (&plan{}).asked(page) != page {
+		t.Error("want the page only where readers see what was refused")
 	}
 }

@@ -81,7 +81,7 @@ func (w *writer) complete(f *flight) {
 // planned sends the records of one projection out, in parallel batches. It returns when the last has begun.
 func (w *writer) planned(ctx context.Context, f *flight, from *portion, p planned) error {
 	for _, r := range p.refused {
-		if err := w.park(ctx, f.page, &f.applied, p.plan.Kind, p.plan.place(), r.key, r.version, r.err); err != nil {
+		if err := w.park(ctx, p.plan.asked(f.page), &f.applied, p.plan.Kind, p.plan.place(), r.key, r.version, r.err); err != nil {
 			return err
 		}
 	}
@@ -197,7 +197,7 @@ func (w *writer) unpark(ctx context.Context, kind, target string, keys []string)
 
 // park notes a record that was refused for good: it is stored with the position. Every record that is parked comes by here.
 // It fails with a *limitError, and the record stays in the log, when masses of records are refused for the same reason. Writes
-// in the page that the record is from, if it is from one, may ask to be reverted for it.
+// in the page may ask to be reverted for it; nil: none may.
 func (w *writer) park(ctx context.Context, page *outbox.Page, into *outbox.Applied, kind, target, key string, version int64, err *backends.Error) error {
 	cause := err.Error()
 	if err.Err != nil {
