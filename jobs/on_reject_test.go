@@ -276,10 +276,14 @@ create trigger fault before update of position on outbox.lanes for each row when
 		t.Fatal("this test proves nothing: it was reverted, or the record is parked, before the process ended")
 	}
 	w.exec(`drop trigger fault on outbox.lanes`)
+	asked := value[int](w, `select asked from outbox.reversals`)
+	w.run()
+	eventually(t, "the record is refused again and parked", func() bool {
+		return value[bool](w, `select asked > $1 from outbox.reversals`, asked) && value[int](w, `select count(*) from outbox.parked`) == 1
+	})
 	if err := w.river().QueueResume(t.Context(), "maintenance", nil); err != nil {
 		t.Fatal(err)
 	}
-	w.run()
 	eventually(t, "it is reverted", func() bool { return w.tableText() == before })
 	w.settled()
 	w.agrees()
