@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outflow-db/outflow/internal/estest"
 	"github.com/outflow-db/outflow/internal/pgtest"
 )
 
@@ -21,13 +22,25 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(workerEnv); text != "" {
 		os.Exit(work(text))
 	}
-	os.Exit(pgtest.Main(m))
+	os.Exit(pgtest.Main(estest.Stopping(m)))
 }
 
 // Whatever writers do, and whatever happens to workers and stores, every store ends up as PostgreSQL is.
 func TestTorture(t *testing.T) {
 	t.Parallel()
 	o := tortureOptions(t)
+	t.Logf("seed %d", o.Seed)
+	if err := run(t.Context(), o); err != nil {
+		t.Fatalf("with seed %d: %v", o.Seed, err)
+	}
+}
+
+// The same with a real Elasticsearch among the stores, a short while.
+func TestTortureElasticsearch(t *testing.T) {
+	t.Parallel()
+	o := tortureOptions(t)
+	o.Search, o.Prefix = estest.URL(t), estest.Prefix(t)
+	o.Duration, o.Round, o.Writers, o.Workers = 6*time.Second, 6*time.Second, 4, 2
 	t.Logf("seed %d", o.Seed)
 	if err := run(t.Context(), o); err != nil {
 		t.Fatalf("with seed %d: %v", o.Seed, err)
