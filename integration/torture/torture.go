@@ -264,9 +264,17 @@ func (t *torture) summarise() {
 		t.say("%d probes were delivered to all backends while the long transaction was open: half within %v, 99 of 100 within %v, all within %v",
 			n, t.latencies[n/2].Round(time.Millisecond), t.latencies[n*99/100].Round(time.Millisecond), t.latencies[n-1].Round(time.Millisecond))
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.counts)) {
-		t.say("%8d %s", t.counts[name], name)
+	counts := t.counted()
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		t.say("%8d %s", counts[name], name)
 	}
+}
+
+// counted is what was counted until now.
+func (t *torture) counted() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.counts)
 }
 
 // close ends the processes and closes the connections.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"flag"
 	"io"
 	"math/rand/v2"
@@ -35,16 +36,39 @@ func TestTorture(t *testing.T) {
 	}
 }
 
-// The same with a real Elasticsearch among the stores, a short while.
+// The same goes for a real Elasticsearch: one short round of it, at whose end the workers are killed with their hands full.
 func TestTortureElasticsearch(t *testing.T) {
 	t.Parallel()
 	o := tortureOptions(t)
 	o.Search, o.Prefix = estest.URL(t), estest.Prefix(t)
-	o.Duration, o.Round, o.Writers, o.Workers = 6*time.Second, 6*time.Second, 4, 2
+	o.Round, o.Duration, o.Writers, o.Workers = 5*time.Second, 10*time.Second, 4, 2
 	t.Logf("seed %d", o.Seed)
-	if err := run(t.Context(), o); err != nil {
-		t.Fatalf("with seed %d: %v", o.Seed, err)
+	run := prepared(t, o)
+	if err := run.round(t.Context(), 0); err != nil {
+		t.Error(err)
 	}
+	if run.failed() {
+		t.Errorf("it failed with seed %d", o.Seed)
+	}
+	run.summarise()
+	if run.counted()["old requests sent again to "+search] == 0 {
+		t.Error("Elasticsearch was hardly written to: nothing was shown")
+	}
+}
+
+// prepared is a run that is about to begin, and ends with the test.
+func prepared(t *testing.T, o options) *torture {
+	t.Helper()
+	run := newTorture(o)
+	t.Cleanup(func() {
+		if err := run.close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := run.prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return run
 }
 
 func tortureOptions(t *testing.T) options {
