@@ -235,7 +235,7 @@ func (s *sim) take(w *simWorker) {
 
 // lose is a worker finding out that its lane is lost.
 func (s *sim) lose(w *simWorker) {
-	if s.confess && !(w.peeking && !s.early) {
+	if s.confess && (!w.peeking || s.early) {
 		s.relog(w.keys())
 	}
 	if s.confess && s.early {
