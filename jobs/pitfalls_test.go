@@ -163,7 +163,7 @@ func TestFillDiesInEachStep(t *testing.T) {
 				return nil
 			}
 		},
-		"what PostgreSQL has is listed": func(w *world, stop func()) { w.onNotice("listed", stop) },
+		"what PostgreSQL has is listed": func(w *world, stop func()) { w.onNotice("listed", func(string) { stop() }) },
 		"records are written": func(w *world, stop func()) {
 			w.store.onWrite = func(_ context.Context, _ int, rs []backends.Record) error {
 				if holding(rs, "500") {

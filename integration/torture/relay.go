@@ -164,7 +164,7 @@ func (r *relay) send(ctx context.Context, method, path string, header http.Heade
 	}
 	to.Header = header.Clone()
 	to.Header.Del("Accept-Encoding") // the client asks for it by itself, and unpacks it
-	res, err := r.client.Do(to) //nolint:gosec // the same
+	res, err := r.client.Do(to)      //nolint:gosec // the same
 	if err != nil {
 		return nil, err
 	}
