@@ -50,13 +50,30 @@ func TestNextPageIsReadMeanwhile(t *testing.T) {
 // hear tells the ids of the items that the engine reads.
 func (w *world) hear(told func(id string)) {
 	w.t.Helper()
+	w.onNotice("reading ", told)
+	w.exec(`create function seen(id int) returns text language plpgsql as $$ begin raise notice 'reading %', id; return id; end $$`)
+}
+
+// noticed is closed when PostgreSQL tells the engine, which is yet to be started, something for the first time.
+func (w *world) noticed(message string) <-chan struct{} {
+	w.t.Helper()
+	told := make(chan struct{})
+	once := sync.OnceFunc(func() { close(told) })
+	w.onNotice(message, func(string) { once() })
+	return told
+}
+
+// onNotice calls fn with the rest of each notice with the prefix that PostgreSQL sends to the engine, which is yet to be
+// started; the connection waits for it.
+func (w *world) onNotice(prefix string, fn func(rest string)) {
+	w.t.Helper()
 	cfg, err := pgxpool.ParseConfig(pgtest.URL(w.t, w.pool))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	cfg.ConnConfig.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
-		if id, ok := strings.CutPrefix(n.Message, "reading "); ok {
-			told(id)
+		if rest, ok := strings.CutPrefix(n.Message, prefix); ok {
+			fn(rest)
 		}
 	}
 	cfg.MaxConns = 8
@@ -64,7 +81,6 @@ func (w *world) hear(told func(id string)) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(w.c.Pool.Close)
-	w.exec(`create function seen(id int) returns text language plpgsql as $$ begin raise notice 'reading %', id; return id; end $$`)
 }
 
 // A record that takes a lane's whole share of the memory is written before the next is read.
@@ -125,14 +141,15 @@ func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // it measures th
 func TestFailedReadLetsTheWriterFinish(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.c.Settings.PageKeys, w.c.Settings.Slice, w.c.Settings.Linger = 1, time.Minute, time.Minute
+	set := &w.c.Settings
+	set.PageKeys, set.Slice, set.Linger, set.Lease = 1, time.Minute, time.Minute, time.Minute // nothing but the failure ends the tenure
 	w.exec(`create table broken (yes boolean)`)
 	w.exec(`insert into broken values (false)`)
 	w.exec(`create function seen(id int) returns text language plpgsql stable as $$ begin
-		if id = 2 and (select yes from broken) then raise exception 'out of order' using errcode = '53100'; end if; return id; end $$`)
+		if id = 2 and (select yes from broken) then raise notice 'fails'; raise exception 'out of order' using errcode = '53100'; end if; return id; end $$`)
 	w.c.Projections[0].Query = `select id as key, v, seen(id) from item where id = any($1::text[]::int[])`
-	hangs, free := make(chan struct{}), make(chan struct{})
-	held := sync.OnceFunc(func() { close(hangs) }) // what is peeked at is written again in its turn
+	fails, hangs, free := w.noticed("fails"), make(chan struct{}), make(chan struct{})
+	held := sync.OnceFunc(func() { close(hangs) }) // what is peeked at, or filled, is written again in its turn
 	w.store.onWrite = func(ctx context.Context, _ int, rs []backends.Record) error {
 		if string(rs[0].Doc) != `{"v": "held", "seen": "1"}` {
 			return nil
@@ -147,11 +164,13 @@ func TestFailedReadLetsTheWriterFinish(t *testing.T) {
 	}
 	w.start()
 	w.applied(`insert into item values (1, 'one')`)
+	w.drained() // of the fill, too: the next page has what comes next and nothing else
 	w.exec(`update broken set yes = true`)
 	token := w.write(`update item set v = 'held'`)
 	<-hangs
 	w.exec(`insert into item values (2, 'two')`)
-	w.passes(50 * time.Millisecond) // for the feed to fail; if it has not yet, this run shows little
+	<-fails
+	w.passes(50 * time.Millisecond) // for the feed to end; if it has not yet, this run shows little
 	close(free)
 	w.wait(token)
 	eventually(t, "the job says what failed", func() bool {

@@ -47,7 +47,7 @@ func newBacklog(t *testing.T, on func(n int, rs []backends.Record) error) *world
 }
 
 // backlog is how many transactions of 50 items the log holds.
-const backlog = 120
+const backlog = 60
 
 // What changes while a lane is far behind, of another kind or of the same, is written long before its turn comes, and
 // nothing differs in the end. Nobody is told that it was applied before the position says so.

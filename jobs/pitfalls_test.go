@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -135,11 +136,98 @@ func TestFillUnderWritersAndCrashes(t *testing.T) {
 		}
 	}
 	w.store.set(func(f *fake) { f.onWrite = nil })
+	w.heals()
+}
+
+// heals waits until the store is as the table, also after workers that died.
+func (w *world) heals() {
+	w.t.Helper()
 	w.drained()
 	w.exec(`update outbox.suspects set due = '-infinity'`) // their time has come
 	w.applied(`insert into item values (-1, 'last')`)
-	eventually(t, "the store is as the table", func() bool { return w.verify(jobs.VerifyOptions{}).OK() })
+	eventually(w.t, "the store is as the table", func() bool { return w.verify(jobs.VerifyOptions{}).OK() })
 	w.agrees()
+}
+
+// P9. A fill whose worker dies in any of its steps, while others write and delete, is done again, and as a whole: what was
+// there before, what changes meanwhile and what the store has of former times meet exactly. Its row of the log is not
+// applied before all its keys are in the log, however long that takes.
+func TestFillDiesInEachStep(t *testing.T) {
+	t.Parallel()
+	for step, when := range map[string]func(w *world, stop func()){
+		"what the store has is read": func(w *world, stop func()) {
+			w.store.onScan = func(_ context.Context, n int) error {
+				if n == 2 {
+					stop()
+				}
+				return nil
+			}
+		},
+		"what PostgreSQL has is listed": func(w *world, stop func()) { w.onNotice("listed", func(string) { stop() }) },
+		"records are written": func(w *world, stop func()) {
+			w.store.onWrite = func(_ context.Context, _ int, rs []backends.Record) error {
+				if holding(rs, "500") {
+					stop()
+				}
+				return nil
+			}
+		},
+	} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			set := &w.c.Settings
+			set.PageKeys, set.BatchRecords, set.Lease, set.SaveEvery = 200, 50, time.Second, 10*time.Millisecond
+			w.exec(rows(1000))
+			w.store.targets["items"] = formerly(150)
+			at, goOn := make(chan struct{}), make(chan struct{})
+			reach, leave := sync.OnceFunc(func() { close(at) }), sync.OnceFunc(func() { close(goOn) })
+			defer leave()
+			when(w, func() { reach(); <-goOn })
+			if err := jobs.Setup(t.Context(), w.c); err != nil {
+				t.Fatal(err)
+			}
+			w.exec(`create function listed() returns bool language plpgsql as $$ begin raise notice 'listed'; return true; end $$`)
+			w.exec(`update outbox.kinds set list = 'select id::text as key from item where id <> 500 or listed()'`)
+			w.run()
+			eventually(t, "it is so far", func() bool {
+				select {
+				case <-at:
+					return true
+				default:
+					return false
+				}
+			})
+			w.dies()
+			leave()
+			w.heals()
+		})
+	}
+}
+
+// dies is the end of a worker that holds the lane, some time after others have written: it could have saved what is to be
+// saved.
+func (w *world) dies() {
+	w.t.Helper()
+	w.exec(`update item set v = 'meanwhile' where id % 7 = 0`)
+	w.exec(`delete from item where id % 11 = 0`)
+	w.exec(`insert into item select g, 'new' from generate_series(2000, 2010) g`)
+	for range 2 {
+		expires := value[time.Time](w, `select expires from outbox.lanes`)
+		eventually(w.t, "it renews its lease", func() bool { return value[time.Time](w, `select expires from outbox.lanes`).After(expires) })
+	}
+	w.exec(`update outbox.lanes set epoch = outbox.next_version(version), version = outbox.next_version(version) + 100000, owner = 'dead', expires = clock_timestamp()`)
+	w.exec(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'fetch %'`)
+}
+
+// formerly is what a store may have of former times: records that are no more, and some as they were.
+func formerly(n int) map[string]backends.Record {
+	all := map[string]backends.Record{}
+	for i := range n {
+		key := fmt.Sprint(n/2 - i)
+		all[key] = backends.Record{Key: key, Version: 1, Doc: []byte(`{"v": "former"}`)}
+	}
+	return all
 }
 
 // P10. Under load, with a record that the new generation refuses after it has been compared, readers are not moved, however

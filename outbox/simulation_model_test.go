@@ -23,7 +23,10 @@ type rules struct {
 	repeat  bool // suspects are logged again after doubling pauses until the former is gone
 	sees    bool // a page is read in a snapshot that sees its own lease: what a former has read was there when the lane was taken
 	raise   bool // refused by a higher version with a valid lease: versions go above it
+	ahead   bool // a peek is at what the position has not passed
+	early   bool // who finds its lease lost logs again what it peeked at, too, since it last saved
 
+	peeks      bool // between two pages, who is far behind writes what is new before its turn, and says nothing of it in the position
 	rawDeletes bool // the store does not guard deletes
 	restored   bool // PostgreSQL is restored from an older backup, its clock is behind; the store keeps tombstones
 }
@@ -58,6 +61,8 @@ type simWorker struct {
 	dead, doomed       bool // doomed: dies right after its last send
 	checked            bool
 	refused            int // the highest version that the store has instead
+	peeking            bool
+	peeked             map[int]bool // keys, since the last save
 }
 
 type simSuspect struct {
@@ -84,7 +89,9 @@ type sim struct {
 	now       int
 	behind    int // the clock, after a restore
 	value     int
-	calm, end bool // nobody pauses or dies; every message lands
+	later     int          // when changes come
+	changes   map[int]bool // keys
+	calm, end bool         // nobody pauses or dies; every message lands
 }
 
 func newSim(rules rules, seed uint64) *sim {
@@ -195,6 +202,7 @@ func (s *sim) step(w *simWorker) {
 		s.expires = s.now + simLease
 		s.sweep()
 		w.version, w.doing = s.nextVersion(), readsPage
+		w.peeking = s.peeks && !s.end && len(s.log) > s.position+simPage && s.r.IntN(3) == 0
 	case readsPage:
 		s.read(w)
 	case sendsPage:
@@ -227,8 +235,11 @@ func (s *sim) take(w *simWorker) {
 
 // lose is a worker finding out that its lane is lost.
 func (s *sim) lose(w *simWorker) {
-	if s.confess {
+	if s.confess && (!w.peeking || s.early) {
 		s.relog(w.keys())
+	}
+	if s.confess && s.early {
+		s.relog(w.peeked)
 	}
 	*w = simWorker{try: w.try + 1}
 }
@@ -259,13 +270,16 @@ func (s *sim) sweep() {
 	s.suspects = kept
 }
 
-// read makes the page; the snapshot sees the lease.
+// read makes the page, or a peek; the snapshot sees the lease.
 func (s *sim) read(w *simWorker) {
 	if s.sees && !s.holds(w) {
 		s.lose(w)
 		return
 	}
 	w.from, w.to, w.page = s.position, min(len(s.log), s.position+simPage), nil
+	if w.peeking {
+		w.from, w.to = s.glance()
+	}
 	for k := range simKeys {
 		for _, logged := range s.log[w.from:w.to] {
 			if logged != k {
@@ -279,9 +293,31 @@ func (s *sim) read(w *simWorker) {
 			break
 		}
 	}
+	if w.peeking {
+		w.note()
+	}
 	w.next, w.acks, w.refused, w.doing, w.since = 0, 0, 0, sendsPage, s.now
 	if len(w.page) == 0 {
 		w.doing = wantsPage
+	}
+}
+
+// glance is where in the log a peek is: its newest rows, behind the page that comes next.
+func (s *sim) glance() (from, to int) {
+	const most = 2
+	if s.ahead {
+		return max(s.position+simPage, len(s.log)-most), len(s.log)
+	}
+	return max(s.position-most, 0), s.position
+}
+
+// note remembers what is peeked at.
+func (w *simWorker) note() {
+	if w.peeked == nil {
+		w.peeked = map[int]bool{}
+	}
+	for k := range w.keys() {
+		w.peeked[k] = true
 	}
 }
 
@@ -318,8 +354,10 @@ func (s *sim) settle(w *simWorker) {
 		s.suspects = append(s.suspects, simSuspect{w.keys(), s.now + simGrace, simGrace, w})
 	case done && s.raise && w.refused > w.version:
 		s.version = max(s.version, w.refused)
+	case done && w.peeking:
+		w.page = nil
 	case done:
-		s.position, w.page = w.to, nil
+		s.position, w.page, w.peeked = w.to, nil, nil
 	}
 	w.try++
 	w.doing = wantsPage

@@ -56,27 +56,32 @@ func (s *sim) restore(b sim, behind int) {
 	}
 }
 
-// trap stops a worker with a page in hand, changes or deletes the keys, and lets it go on after any time. Half of them
-// die right after their last send.
+// trap stops a worker with a page in hand, or if there are peeks rather with one of those, changes or deletes the keys, and
+// lets it go on after any time. Half of them die right after their last send.
 func (s *sim) trap() {
 	for i := range 3000 {
 		s.now++
-		if i%10 == 0 {
+		if i%10 == 0 || s.peeks && i%5 == 0 { // peeks need a backlog
 			s.change(s.r.IntN(simKeys))
 		}
 		w := s.workers[s.r.IntN(len(s.workers))]
 		s.step(w)
 		s.deliver(false)
 		s.replace()
-		if w.doing != sendsPage || w.dead || w.next > 0 || !s.holds(w) {
+		if w.doing != sendsPage || w.dead || w.next > 0 || !s.holds(w) || s.peeks && !w.peeking && i < 2000 {
 			continue
 		}
 		w.paused = s.now + []int{30, 100, 260, 700, 2400}[s.r.IntN(5)]
 		w.doomed, w.checked = s.r.IntN(2) == 0, s.r.IntN(2) == 0
-		if s.r.IntN(2) == 0 {
+		if s.r.IntN(2) == 0 && !w.peeking {
 			w.page, w.to = w.page[:1], w.from+1
 			w.page[0].key = s.log[w.from]
 			w.page[0].value = s.valueOf(w.page[0].key)
+		}
+		s.calm = s.peeks && s.r.IntN(2) == 0 // so that nobody else mends it by chance
+		if s.peeks && s.r.IntN(2) == 0 {     // when somebody else has the lane
+			s.later, s.changes = s.now+simLease+s.r.IntN(200), w.keys()
+			return
 		}
 		for _, m := range w.page {
 			s.change(m.key)
@@ -103,10 +108,15 @@ func (s *sim) replace() {
 
 // settleDown lets everything end: nobody writes, zombies go on, messages land, formers are found to be gone.
 func (s *sim) settleDown() {
-	for t := range 16000 {
+	for t := range 30000 {
 		s.now++
 		s.replace()
-		s.calm, s.end = t > 1500, t >= 4000
+		for k := range simKeys {
+			if s.now == s.later && s.changes[k] {
+				s.change(k)
+			}
+		}
+		s.calm, s.end = s.calm || t > 1500, t >= 4000
 		if t > 3500 {
 			for _, w := range s.workers {
 				w.paused = 0
@@ -150,13 +160,19 @@ func (s *sim) difference() string {
 }
 
 // engine are the rules that the engine follows.
-var engine = rules{guard: true, heir: true, whole: true, confess: true, doubts: true, live: true, repeat: true, sees: true, raise: true}
+var engine = rules{guard: true, heir: true, whole: true, confess: true, doubts: true, live: true, repeat: true, sees: true, raise: true, ahead: true, early: true}
 
 // without leaves rules out.
 func (r rules) without(out ...func(*rules) *bool) rules {
 	for _, rule := range out {
 		*rule(&r) = false
 	}
+	return r
+}
+
+// peeking is the rules with workers that peek.
+func peeking(r rules) rules {
+	r.peeks = true
 	return r
 }
 
@@ -172,6 +188,11 @@ func TestStoresConverge(t *testing.T) {
 		"deletes unguarded": {func() rules { r := engine; r.rawDeletes = true; return r }(), 150},
 		"no guard":          {engine.without(guard), 150},
 		"restored":          {func() rules { r := engine; r.restored = true; return r }(), 150},
+
+		"peeks":                    {peeking(engine), 300},
+		"peeks, deletes unguarded": {func() rules { r := peeking(engine); r.rawDeletes = true; return r }(), 100},
+		"peeks, no guard":          {peeking(engine.without(guard)), 100},
+		"peeks, restored":          {func() rules { r := peeking(engine); r.restored = true; return r }(), 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -193,6 +214,8 @@ func live(r *rules) *bool    { return &r.live }
 func repeat(r *rules) *bool  { return &r.repeat }
 func sees(r *rules) *bool    { return &r.sees }
 func raise(r *rules) *bool   { return &r.raise }
+func ahead(r *rules) *bool   { return &r.ahead }
+func early(r *rules) *bool   { return &r.early }
 
 // None of the rules is there in vain: there is a run that ends well with it, and without it leaves the store different
 // for ever. They overlap, so that some are shown without the others that would have caught it.
@@ -214,6 +237,8 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		"confess": {engine.without(repeat, live), confess, 85},
 		"whole":   {engine.without(repeat, live), whole, 84},
 		"doubts":  {engine.without(repeat, live), doubts, 96},
+		"early":   {peeking(engine.without(repeat, live)), early, 15},
+		"ahead":   {peeking(engine.without(repeat, live)), ahead, 703},
 	} {
 		if got := newSim(c.with, c.seed).run(); got != "" {
 			t.Errorf("%s: with it, seed %d ends with a record %s", name, c.seed, got)

@@ -226,6 +226,25 @@ func TestNotElasticsearch(t *testing.T) {
 	}
 }
 
+// A proxy before Elasticsearch may answer by itself, that there is too much of something or that it took too long: the
+// backend slows down or tries again, and does not pause.
+func TestAnswersOfProxies(t *testing.T) {
+	t.Parallel()
+	for status, class := range map[int]backends.Class{
+		401: backends.Denied, 408: backends.Unknown, 413: backends.Overload, 429: backends.Overload, 502: backends.Unknown, 503: backends.Transient, 504: backends.Unknown,
+	} {
+		s := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Del("X-Elastic-Product")
+			w.WriteHeader(status)
+			_, _ = fmt.Fprintf(w, "<html><h1>%d</h1></html>", status)
+		})
+		_, err := opened(t, map[string]any{"addresses": s.URL}).Write(t.Context(), things, []backends.Record{record("a", `{}`), record("b", `{}`)})
+		if errors.Is(err, errNotElasticsearch) || backends.ClassOf(err) != class {
+			t.Errorf("%d: %v, want class %s", status, err, class)
+		}
+	}
+}
+
 // When a later request of a Write fails, the records before it keep their results.
 func TestLaterRequestFails(t *testing.T) {
 	t.Parallel()

@@ -58,8 +58,17 @@ func refused(res *esapi.Response) error {
 	if err == nil {
 		e.cause = body.Error
 	}
-	if err != nil && res.Header.Get("X-Elastic-Product") == "" && res.StatusCode < http.StatusInternalServerError && res.StatusCode != http.StatusUnauthorized {
+	if err != nil && res.Header.Get("X-Elastic-Product") == "" && !ofProxies(res.StatusCode) {
 		return errors.Join(errNotElasticsearch, e)
 	}
 	return e
+}
+
+// ofProxies says whether what stands before an Elasticsearch may give such an answer by itself: it means the same.
+func ofProxies(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= http.StatusInternalServerError
 }

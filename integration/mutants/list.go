@@ -11,6 +11,7 @@ const (
 	batch  = "backends/postgres/batch.go"
 
 	rebuildStep = "jobs/rebuild_step.go"
+	bulk        = "backends/elasticsearch/bulk.go"
 )
 
 // Edits that several mutants have.
@@ -40,6 +41,14 @@ var mutants = []mutant{
 	{
 		name: "version", what: "the read model takes any version",
 		edits: anyVersion,
+	},
+	{
+		name: "search", what: "Elasticsearch takes any version",
+		edits: []edit{{
+			bulk, "	body = append(body, `,\"version\":`...)\n	body = strconv.AppendInt(body, r.Version, 10)\n	body = append(body, `,\"version_type\":\"external_gte\"}}`...)\n",
+			"	_ = strconv.Itoa\n	body = append(body, `}}`...)\n",
+		}},
+		tests: tests{"./integration/torture": "TestTortureElasticsearch"},
 	},
 	{
 		name: "save", what: "the position is saved before the page is written",

@@ -29,6 +29,12 @@ var pitfalls = []mutant{
 	{name: "p8", what: "whoever once held a lane goes on writing and saving", edits: noLease, tests: tests{
 		"./outbox": "TestLive|TestPageOfALostLaneIsRefused|TestSplitWaitsForTheOwner", "./jobs": "TestNothingIsSentWithoutLease",
 	}},
+	{name: "p9", what: "a fill is applied before its keys are in the log", edits: []edit{
+		{flight, "	if err := w.follow(ctx, f.page); err != nil {\n		return err\n	}\n	w.complete(f)\n	return nil", "	w.complete(f)\n	return w.follow(ctx, f.page)"},
+	}, tests: tests{"./jobs": "TestFillDiesInEachStep"}},
+	{name: "p9-store", what: "a fill leaves what only the store has", edits: []edit{
+		{"jobs/follow.go", "if err := w.patiently(ctx, \"scan\", func(ctx context.Context) error { return w.scan(ctx, p, cause) }); err != nil {", "if err := ctx.Err(); p == nil || err != nil {"},
+	}, tests: tests{"./jobs": "TestFillDiesInEachStep"}},
 	{name: "p10", what: "readers are moved while tenures write both generations", edits: []edit{
 		{rebuildStep, "	if err := r.fence(ctx); err != nil {\n		return err\n	}\n	at, err", "	at, err"},
 	}, tests: tests{"./jobs": "TestSwitchWaitsForTenuresOfBothGenerations"}},

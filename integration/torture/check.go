@@ -37,6 +37,9 @@ func (t *torture) check(ctx context.Context, kill bool) error {
 	if err := t.store.deliver(ctx); err != nil {
 		return err
 	}
+	if err := t.relay.deliver(ctx); err != nil {
+		return err
+	}
 	return t.compare(ctx)
 }
 
@@ -122,7 +125,7 @@ func (t *torture) compare(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reading kind %s: %w", p.kind, err)
 		}
-		for _, backend := range names {
+		for _, backend := range t.links.names() {
 			if !takes(backend, p.kind) {
 				continue
 			}
@@ -132,7 +135,7 @@ func (t *torture) compare(ctx context.Context) error {
 			}
 			parked[backend+" "+p.kind] = n
 		}
-		t.count("records compared", len(names)*len(want))
+		t.count("records compared", len(t.links.names())*len(want))
 	}
 	t.count("comparisons", 1)
 	report, err := jobs.Verify(ctx, t.config(), jobs.VerifyOptions{})
@@ -194,7 +197,7 @@ func refuses(backend, kind, doc string) bool {
 	switch backend {
 	case loose, single:
 		return strings.Contains(doc, "poison")
-	case remote:
+	case remote, search:
 		_, vector, _ := strings.Cut(doc, `"embedding": [`)
 		return kind == "note" && strings.Count(vector, ",") != dimensions-1
 	default:
@@ -207,6 +210,8 @@ func (t *torture) documents(ctx context.Context, backend, kind string) (map[stri
 	switch body := "body::text"; backend {
 	case loose, single:
 		return t.store.documents(backend + " " + kind), nil
+	case search:
+		return t.relay.documents(ctx, kind)
 	case remote:
 		if kind == "note" {
 			body = "(body || jsonb_build_object('embedding', vector))::text"
@@ -223,6 +228,8 @@ func (t *torture) has(ctx context.Context, backend, kind, key string) (there boo
 	switch backend {
 	case loose, single:
 		return t.store.has(backend+" "+kind, key), nil
+	case search:
+		return t.relay.has(ctx, kind, key)
 	case remote:
 		pool = t.far
 	}

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outflow-db/outflow/backends"
+	"github.com/outflow-db/outflow/backends/elasticsearch"
 	"github.com/outflow-db/outflow/jobs"
 	"github.com/outflow-db/outflow/outbox"
 )
@@ -18,6 +20,7 @@ import (
 const (
 	local  = "local"  // a read model in the same database
 	remote = "remote" // a read model in another one
+	search = "search" // Elasticsearch, if there is one
 	loose  = "loose"  // the parent's store, which has no guard at all
 	single = "single" // the same, with one lane and one request at a time, and one kind
 )
@@ -35,6 +38,8 @@ type links struct {
 	Source string // the database under test
 	Remote string // the other database
 	Store  string // the parent's store
+	Search string // Elasticsearch, behind the parent's relay; empty: there is none
+	Prefix string // of the names of what is in it
 	Listen bool   // notifications instead of polling: then there can be no prepared transactions
 }
 
@@ -53,12 +58,6 @@ func (l links) connect(ctx context.Context, name string, most int32) (*pgxpool.P
 func (l links) config(pool *pgxpool.Pool, name string, log *slog.Logger) jobs.Config {
 	c := jobs.Config{
 		Pool: pool, Kinds: kinds(), Logger: log,
-		Backends: []backends.Config{
-			{Name: local, Type: copiedType, Settings: map[string]any{"url": named(l.Source, name), "copies": l.Store}},
-			{Name: remote, Type: copiedType, Settings: map[string]any{"url": named(l.Remote, name), "copies": l.Store}},
-			{Name: loose, Type: looseType, Settings: map[string]any{"url": l.Store, "concurrency": 2}},
-			{Name: single, Type: looseType, Settings: map[string]any{"url": l.Store, "concurrency": 1}},
-		},
 		Limits: map[string]jobs.Limits{loose: {InTurn: true}}, // deltas that are left half read are counted there
 		Settings: jobs.Settings{
 			Lanes: 2, PageKeys: pageKeys, PortionBytes: 64 << 10, BatchRecords: batchRecords,
@@ -66,21 +65,48 @@ func (l links) config(pool *pgxpool.Pool, name string, log *slog.Logger) jobs.Co
 			Retention: time.Second, Poll: !l.Listen,
 		},
 	}
-	for _, b := range c.Backends {
+	for _, b := range l.names() {
+		c.Backends = append(c.Backends, l.backend(b, name))
 		for _, p := range projections() {
-			if !takes(b.Name, p.kind) {
+			if !takes(b, p.kind) {
 				continue
 			}
 			c.Projections = append(c.Projections, jobs.Projection{
-				Kind: p.kind, Backend: b.Name, Target: p.kind, Query: p.query, Settings: p.settings[b.Name],
+				Kind: p.kind, Backend: b, Target: p.kind, Query: p.query, Settings: p.settings[b],
 			})
 		}
 	}
 	return c
 }
 
-// names are those of all backends.
-var names = []string{local, remote, loose, single}
+// names are those of all backends. The one with one lane comes last.
+func (l links) names() []string {
+	if l.Search == "" {
+		return []string{local, remote, loose, single}
+	}
+	return []string{local, remote, search, loose, single}
+}
+
+// backend is the configuration of a backend. Connections to PostgreSQL get the name; the relay knows by the address whose
+// a request is.
+func (l links) backend(backend, name string) backends.Config {
+	c := backends.Config{Name: backend}
+	switch backend {
+	case local, remote:
+		address := l.Source
+		if backend == remote {
+			address = l.Remote
+		}
+		c.Type, c.Settings = copiedType, map[string]any{"url": named(address, name), "copies": l.Store}
+	case search:
+		c.Type, c.Settings = elasticsearch.Type, map[string]any{"addresses": []any{fmt.Sprintf("%s/%d", l.Search, os.Getpid())}, "prefix": l.Prefix}
+	case loose:
+		c.Type, c.Settings = looseType, map[string]any{"url": l.Store, "concurrency": 2}
+	case single:
+		c.Type, c.Settings = looseType, map[string]any{"url": l.Store, "concurrency": 1}
+	}
+	return c
+}
 
 // takes says whether a backend gets the kind.
 func takes(backend, kind string) bool { return backend != single || kind == "t" }
@@ -155,15 +181,18 @@ func projections() []projected {
 			query: `select id as key, x from app.u where id = any($1)`,
 			truth: `select id, jsonb_build_object('x', x)::text from app.u`,
 		}, {
-			kind:     "note",
-			query:    `select key, body, embedding from outbox.records where kind = 'note' and key = any($1)`,
-			truth:    `select key, jsonb_build_object('body', body, 'embedding', embedding)::text from outbox.records where kind = 'note'`,
-			settings: map[string]map[string]any{remote: {"vector": "embedding", "dimensions": dimensions}},
+			kind:  "note",
+			query: `select key, body, embedding from outbox.records where kind = 'note' and key = any($1)`,
+			truth: `select key, jsonb_build_object('body', body, 'embedding', embedding)::text from outbox.records where kind = 'note'`,
+			settings: map[string]map[string]any{
+				remote: {"vector": "embedding", "dimensions": dimensions},
+				search: {"fields": map[string]any{"embedding": map[string]any{"type": "dense_vector", "dims": dimensions, "similarity": "l2_norm"}}},
+			},
 		},
 	}
 }
 
-// dimensions of a note's vector. The remote store refuses others.
+// dimensions of a note's vector. The stores remote and search refuse others.
 const dimensions = 3
 
 const schemaSQL = `

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -112,7 +113,8 @@ func (t *torture) cut(ctx context.Context) {
 
 // split divides some lane, unless its backend has many.
 func (t *torture) split(ctx context.Context, r *rand.Rand) {
-	backend := []string{local, remote, loose}[r.IntN(3)]
+	many := slices.DeleteFunc(t.links.names(), func(name string) bool { return name == single })
+	backend := many[r.IntN(len(many))]
 	var lane, lanes int
 	err := t.pool.QueryRow(ctx, `select lane, count(*) over () from outbox.lanes where backend = $1 order by hi - lo desc, lane limit 1`, backend).Scan(&lane, &lanes)
 	if err != nil || lanes >= mostLanes {
@@ -207,7 +209,7 @@ func (t *torture) probeOnce(ctx context.Context, n int) error {
 	if err := outbox.Wait(wait, t.pool, token); err != nil {
 		return fmt.Errorf("%w: %s", err, t.state(ctx))
 	}
-	for _, backend := range names {
+	for _, backend := range t.links.names() {
 		for kind, key := range map[string]string{"t": key, "note": noted} {
 			if !takes(backend, kind) {
 				continue

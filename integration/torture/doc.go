@@ -2,6 +2,7 @@
 // processes are killed, stopped and cut off and stores misbehave, and then compares every store with PostgreSQL.
 //
 //	go run ./integration/torture -d 5m -seed 1
+//	go run ./integration/torture -d 5m -elasticsearch
 //
 // # What runs
 //
@@ -12,6 +13,8 @@
 //   - Stores: "local" and "remote" are read models in PostgreSQL, in the same and in another database; copies of
 //     requests to them arrive much later than anybody allows for. "loose" and "single" are served by the parent,
 //     know no versions, and lose, delay and refuse requests, and lose answers. Values with the word poison are refused.
+//     With -elasticsearch there is "search", a real Elasticsearch, behind a relay that does the same to bulk requests, and
+//     sends copies of them much later.
 //
 // # What is proven
 //

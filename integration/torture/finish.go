@@ -58,7 +58,7 @@ func (t *torture) standingRows(ctx context.Context, want bool) error {
 	if !t.o.Listen {
 		keys = append(keys, preparedFrom+1)
 	}
-	for _, backend := range names {
+	for _, backend := range t.links.names() {
 		for _, key := range keys {
 			there, err := t.has(ctx, backend, "t", fmt.Sprint(key))
 			if err != nil {

@@ -20,10 +20,8 @@ import (
 // store is the parent's: it keeps what it was sent last, and nothing of what was deleted. It outlives its clients,
 // so that a request of a dead one can still arrive.
 type store struct {
-	t      *torture
-	server *http.Server
-	url    string
-	ended  chan error
+	*served
+	t *torture
 
 	mu      sync.Mutex
 	r       *rand.Rand
@@ -45,26 +43,36 @@ type held struct {
 }
 
 func newStore(t *torture) (*store, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is there at once
-	if err != nil {
-		return nil, fmt.Errorf("listening: %w", err)
-	}
-	s := &store{
-		t: t, r: t.random(1000), url: "http://" + listener.Addr().String(), ended: make(chan error, 1), calm: true,
-		rows: map[string]map[string]held{}, copies: map[string][]writeRequest{},
-	}
+	s := &store{t: t, r: t.random(1000), calm: true, rows: map[string]map[string]held{}, copies: map[string][]writeRequest{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /write", s.write)
 	mux.HandleFunc("POST /copy", s.copy)
 	mux.HandleFunc("POST /hold", s.held)
 	mux.HandleFunc("POST /scan", s.scan)
 	mux.HandleFunc("POST /lookup", s.lookup)
-	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	var err error
+	s.served, err = serve(mux)
+	return s, err
+}
+
+// served is a server of the parent's.
+type served struct {
+	server *http.Server
+	url    string
+	ended  chan error
+}
+
+func serve(h http.Handler) (*served, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is there at once
+	if err != nil {
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+	s := &served{&http.Server{Handler: h, ReadHeaderTimeout: time.Minute}, "http://" + listener.Addr().String(), make(chan error, 1)}
 	go func() { s.ended <- s.server.Serve(listener) }()
 	return s, nil
 }
 
-func (s *store) close(ctx context.Context) error {
+func (s *served) close(ctx context.Context) error {
 	err := s.server.Shutdown(ctx)
 	if ended := <-s.ended; !errors.Is(ended, http.ErrServerClosed) {
 		err = errors.Join(err, ended)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"testing"
 	"time"
 )
@@ -13,19 +12,13 @@ func TestTerm(t *testing.T) {
 	ctx := t.Context()
 	o := tortureOptions(t)
 	o.Writers, o.Workers, o.Round = 0, 1, time.Second
-	run := newTorture(o)
-	t.Cleanup(func() {
-		if err := run.close(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
+	run := prepared(t, o)
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	must(run.prepare(ctx))
 	must(run.fleet.revive())
 	must(run.settle(ctx))
 	must(run.surge(ctx))

@@ -26,6 +26,8 @@ import (
 type options struct {
 	Source   string        // address of a migrated database, used for nothing else
 	Remote   string        // address of an empty one
+	Search   string        // address of Elasticsearch; empty: it takes no part
+	Prefix   string        // of the names of what is made in it
 	Duration time.Duration // of the writing
 	Round    time.Duration // of the writing between two comparisons
 	Seed     uint64
@@ -46,6 +48,7 @@ type torture struct {
 	pool    *pgxpool.Pool
 	far     *pgxpool.Pool // to the other database
 	store   *store
+	relay   *relay // nil: no Elasticsearch takes part
 	fleet   *fleet
 	writers []*writer
 	open    *standing
@@ -98,7 +101,13 @@ func (t *torture) prepare(ctx context.Context) (err error) {
 	if t.store, err = newStore(t); err != nil {
 		return err
 	}
-	t.links = links{Source: t.o.Source, Remote: t.o.Remote, Store: t.store.url, Listen: t.o.Listen}
+	t.links = links{Source: t.o.Source, Remote: t.o.Remote, Store: t.store.url, Listen: t.o.Listen, Prefix: t.o.Prefix}
+	if t.o.Search != "" {
+		if t.relay, err = newRelay(t); err != nil {
+			return err
+		}
+		t.links.Search = t.relay.url
+	}
 	if t.pool, err = t.links.connect(ctx, parentName, 20); err != nil {
 		return err
 	}
@@ -121,8 +130,13 @@ func (t *torture) prepare(ctx context.Context) (err error) {
 	for n := range t.o.Writers {
 		t.writers = append(t.writers, newWriter(t, n, version))
 	}
-	t.open, err = t.begin(ctx)
-	return err
+	if t.open, err = t.begin(ctx); err != nil || t.relay == nil {
+		return err
+	}
+	if err := t.fleet.revive(); err != nil {
+		return err
+	}
+	return t.settle(ctx) // the indices are there before anything goes wrong
 }
 
 // setup records the configuration: one backend with one lane, the others with several.
@@ -250,9 +264,17 @@ func (t *torture) summarise() {
 		t.say("%d probes were delivered to all backends while the long transaction was open: half within %v, 99 of 100 within %v, all within %v",
 			n, t.latencies[n/2].Round(time.Millisecond), t.latencies[n*99/100].Round(time.Millisecond), t.latencies[n-1].Round(time.Millisecond))
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.counts)) {
-		t.say("%8d %s", t.counts[name], name)
+	counts := t.counted()
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		t.say("%8d %s", counts[name], name)
 	}
+}
+
+// counted is what was counted until now.
+func (t *torture) counted() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.counts)
 }
 
 // close ends the processes and closes the connections.
@@ -275,6 +297,9 @@ func (t *torture) close(ctx context.Context) error {
 	}
 	if t.store != nil {
 		errs = append(errs, t.store.close(ctx))
+	}
+	if t.relay != nil {
+		errs = append(errs, t.relay.close(ctx))
 	}
 	return errors.Join(errs...)
 }

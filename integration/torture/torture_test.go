@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"flag"
 	"io"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outflow-db/outflow/internal/estest"
 	"github.com/outflow-db/outflow/internal/pgtest"
 )
 
@@ -21,7 +23,7 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(workerEnv); text != "" {
 		os.Exit(work(text))
 	}
-	os.Exit(pgtest.Main(m))
+	os.Exit(pgtest.Main(estest.Stopping(m)))
 }
 
 // Whatever writers do, and whatever happens to workers and stores, every store ends up as PostgreSQL is.
@@ -32,6 +34,41 @@ func TestTorture(t *testing.T) {
 	if err := run(t.Context(), o); err != nil {
 		t.Fatalf("with seed %d: %v", o.Seed, err)
 	}
+}
+
+// The same goes for a real Elasticsearch: one short round of it, at whose end the workers are killed with their hands full.
+func TestTortureElasticsearch(t *testing.T) {
+	t.Parallel()
+	o := tortureOptions(t)
+	o.Search, o.Prefix = estest.URL(t), estest.Prefix(t)
+	o.Round, o.Duration, o.Writers, o.Workers = 5*time.Second, 10*time.Second, 4, 2
+	t.Logf("seed %d", o.Seed)
+	run := prepared(t, o)
+	if err := run.round(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+	if run.failed() {
+		t.Errorf("it failed with seed %d", o.Seed)
+	}
+	run.summarise()
+	if run.counted()["old requests sent again to "+search] == 0 {
+		t.Error("Elasticsearch was hardly written to: nothing was shown")
+	}
+}
+
+// prepared is a run that is about to begin, and ends with the test.
+func prepared(t *testing.T, o options) *torture {
+	t.Helper()
+	run := newTorture(o)
+	t.Cleanup(func() {
+		if err := run.close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := run.prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return run
 }
 
 func tortureOptions(t *testing.T) options {
