@@ -138,18 +138,18 @@ func TestLongIDs(t *testing.T) {
 		if !ok {
 			t.Fatalf("%q is no id", s)
 		}
-		return fmt.Sprintf("%v", id)
+		return fmt.Sprint(id)
 	}
 	long := strings.Repeat("k", 41)
 	plain, _ := v.of(strings.Repeat("k", 40))
-	if fmt.Sprintf("%v", plain) != fmt.Sprintf("{%s 0 false}", strings.Repeat("k", 40)) {
+	if fmt.Sprint(plain) != strings.Repeat("k", 40) {
 		t.Errorf("as it is: %v", plain)
 	}
 	// '~' || left(translate(encode(sha256(repeat('k', 41)::bytea), 'base64'), '+/', '-_'), 31)
-	if got := hash(long); got != "{~ZRCl4cwCViDiqv0SOggl6PN8_-_1out 0 false}" {
+	if got := hash(long); got != "~ZRCl4cwCViDiqv0SOggl6PN8_-_1out" {
 		t.Errorf("got %s", got)
 	}
-	id := strings.TrimSuffix(strings.TrimPrefix(hash(long), "{"), " 0 false}")
+	id := hash(long)
 	if len(id) != leastVid || hash(id) == hash(long) {
 		t.Errorf("the key %s is the same as that of which it is the hash", id)
 	}
