@@ -1,6 +1,6 @@
 // Command bench measures Outflow and compares it with its goals:
 //
-//	go run ./bench                      everything, about ten minutes on two cores
+//	go run ./bench                      everything, about 25 minutes on two cores
 //	go run ./bench -run 'drain|latency' some benchmarks
 //	go run ./bench -quick               tiny sizes, to see that everything works; the numbers mean nothing
 //	go run ./bench -profile DIR         with a processor profile of each benchmark
