@@ -66,18 +66,11 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if path = "/" + path; strings.HasSuffix(path, "/_bulk") {
 		fault = r.suffer(pid, bulk{path, body})
 	}
-	switch fault {
-	case refuse:
-		w.WriteHeader(http.StatusServiceUnavailable)
+	if fault.turnsAway(w) {
 		return
-	case overload:
-		w.WriteHeader(http.StatusTooManyRequests)
-		return
-	case vanish:
-		panic(http.ErrAbortHandler)
-	case loseHalf:
+	}
+	if fault == loseHalf {
 		body = firstHalf(body)
-	case none, lose, delay, killDelay:
 	}
 	answer, err := r.pass(context.WithoutCancel(req.Context()), req, path, body)
 	if err != nil { // it is not known whether it was carried out

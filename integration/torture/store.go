@@ -94,6 +94,23 @@ const (
 	killDelay       // the client is killed, and then it is done
 )
 
+// turnsAway says whether nothing of a request is done, and tells its client so, unless nobody is told: then it does not
+// return.
+func (f fault) turnsAway(w http.ResponseWriter) bool {
+	switch f {
+	case refuse:
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	case overload:
+		w.WriteHeader(http.StatusTooManyRequests)
+		return true
+	case vanish:
+		panic(http.ErrAbortHandler)
+	case none, loseHalf, lose, delay, killDelay:
+	}
+	return false
+}
+
 // odds of the faults in a thousand.
 var odds = []struct {
 	fault fault
@@ -142,18 +159,11 @@ func (s *store) write(w http.ResponseWriter, req *http.Request) {
 		s.t.fleet.killPID(pid)
 	}
 	time.Sleep(wait)
-	switch fault {
-	case refuse:
-		w.WriteHeader(http.StatusServiceUnavailable)
+	if fault.turnsAway(w) {
 		return
-	case overload:
-		w.WriteHeader(http.StatusTooManyRequests)
-		return
-	case vanish:
-		panic(http.ErrAbortHandler)
-	case loseHalf:
+	}
+	if fault == loseHalf {
 		in.Records = in.Records[:len(in.Records)/2]
-	case none, lose, delay, killDelay:
 	}
 	// What is sent before a stop arrives after it.
 	if time.Since(later(sent, s.t.fleet.continued(pid))) > latest {
