@@ -72,6 +72,12 @@ are {"inserted", "updated", "deleted", "unchanged"}.`,
 		Args: o.check,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runLoad(cmd.Context(), o, args) },
 	}
+	o.bind(cmd)
+	return cmd
+}
+
+// bind declares the flags.
+func (o *loadOptions) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.wait, "wait", false, "wait until every backend has applied what was loaded")
 	f.DurationVar(&o.timeout, "timeout", 0, "wait no longer than this `TIME`, such as 5m; 0: for ever")
@@ -86,7 +92,6 @@ are {"inserted", "updated", "deleted", "unchanged"}.`,
 	f.IntVar(&o.batch, "batch", 0, "at most so many `FILES` in a transaction (default 500)")
 	f.IntVar(&o.parallel, "parallel", 0, "`TRANSACTIONS` at once (default 2)")
 	f.BoolVar(&o.json, "json", false, "write JSON")
-	return cmd
 }
 
 // check finds what is wrong with the command line.
