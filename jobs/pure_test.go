@@ -253,14 +253,19 @@ func TestCauses(t *testing.T) {
 	}
 }
 
+// bounded draws settings of any bounds of memory.
+func bounded(t *rapid.T) Settings {
+	return Settings{
+		PortionBytes: rapid.IntRange(1<<10, 64<<20).Draw(t, "portion"),
+		MemoryBytes:  rapid.IntRange(1<<20, 1<<30).Draw(t, "memory"),
+	}
+}
+
 // The portions of the lanes at work fit into the memory together, except that a portion is worth a request.
 func TestPortionsShareMemory(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		set := Settings{
-			PortionBytes: rapid.IntRange(1<<10, 64<<20).Draw(t, "portion"),
-			MemoryBytes:  rapid.IntRange(1<<20, 1<<30).Draw(t, "memory"),
-		}
+		set := bounded(t)
 		lanes := rapid.IntRange(0, 1000).Draw(t, "lanes")
 		got := set.portionBytes(lanes)
 		if got > set.PortionBytes || got > portionLeast && 3*lanes*got > set.MemoryBytes {
@@ -277,10 +282,7 @@ func TestPortionsShareMemory(t *testing.T) {
 func TestLaneKeepsToItsShare(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		set := Settings{
-			PortionBytes: rapid.IntRange(1<<10, 64<<20).Draw(t, "portion"),
-			MemoryBytes:  rapid.IntRange(1<<20, 1<<30).Draw(t, "memory"),
-		}
+		set := bounded(t)
 		lanes, size := rapid.IntRange(1, 1000).Draw(t, "lanes"), rapid.IntRange(1, 4<<20).Draw(t, "record")
 		share, bound := set.share(lanes), set.portionBytes(lanes)
 		var held []int
