@@ -130,7 +130,7 @@ func (e *Engine) river() (*river.Client[pgx.Tx], error) {
 	); err != nil {
 		return nil, fmt.Errorf("adding workers: %w", err)
 	}
-	queues := map[string]river.QueueConfig{maintenance: {MaxWorkers: 2}}
+	queues := map[string]river.QueueConfig{maintenance: {MaxWorkers: 2, FetchCooldown: river.FetchCooldownDefault}}
 	for _, b := range e.c.Backends {
 		queues[b.Name] = queueConfig()
 	}
@@ -141,7 +141,8 @@ func (e *Engine) river() (*river.Client[pgx.Tx], error) {
 	client, err := river.NewClient(riverpgxv5.New(e.c.Pool), &river.Config{
 		Schema: migrations.RiverSchema, Workers: workers, Queues: queues, Logger: slog.New(grave{e.log.Handler()}),
 		JobTimeout: time.Minute, RescueStuckJobsAfter: 3 * time.Minute, FetchPollInterval: poll,
-		PollOnly: e.c.Settings.Poll, CompletedJobRetentionPeriod: time.Hour, DiscardedJobRetentionPeriod: 30 * 24 * time.Hour,
+		FetchCooldown: river.FetchCooldownMin, // in whose time after a notification River sends none, and the job waits for the poll
+		PollOnly:      e.c.Settings.Poll, CompletedJobRetentionPeriod: time.Hour, DiscardedJobRetentionPeriod: 30 * 24 * time.Hour,
 		ReindexerTimeout: 15 * time.Minute,
 		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(time.Minute),
 			func() (river.JobArgs, *river.InsertOpts) { return PruneArgs{}, pruneOpts() }, &river.PeriodicJobOpts{RunOnStart: true})},

@@ -26,3 +26,6 @@ func (e *Engine) SeeTo(ctx context.Context, owner string, args RebuildArgs) erro
 
 // ScheduleVerifies begins the verifies that are due, as the keeper does.
 func (e *Engine) ScheduleVerifies(ctx context.Context) error { return e.schedule(ctx) }
+
+// Call calls for lanes, as the keeper does.
+func (e *Engine) Call(ctx context.Context, due ...ProjectArgs) error { return e.call(ctx, due...) }

@@ -72,8 +72,8 @@ func (k *keeper) turn(ctx context.Context) error {
 	})
 	for _, a := range due {
 		k.called[a] = time.Now()
-		err = errors.Join(err, k.e.call(ctx, a))
 	}
+	err = errors.Join(err, k.e.call(ctx, due...))
 	if err == nil && busy && len(due) == 0 {
 		select {
 		case <-ctx.Done():
@@ -194,21 +194,27 @@ func (e *Engine) probe(ctx context.Context, s *store) {
 
 // call inserts a job for the lane, unless one is waiting already: while an operator has paused the queue in River UI,
 // or all workers are busy, there is one job a lane and no more.
-func (e *Engine) call(ctx context.Context, a ProjectArgs) error {
-	var waiting bool
-	err := e.c.Pool.QueryRow(ctx, `
+func (e *Engine) call(ctx context.Context, due ...ProjectArgs) error {
+	var jobs []river.InsertManyParams
+	for _, a := range due {
+		var waiting bool
+		err := e.c.Pool.QueryRow(ctx, `
 select exists (select from river.river_job
  where state in ('available', 'retryable', 'scheduled') and queue = $1 and kind = 'project' and (args->>'lane')::int = $2
    and scheduled_at < now() + interval '5 seconds')`, a.Backend, a.Lane).Scan(&waiting)
-	if err != nil {
-		return fmt.Errorf("looking for a job of lane %d of backend %s: %w", a.Lane, a.Backend, err)
+		if err != nil {
+			return fmt.Errorf("looking for a job of lane %d of backend %s: %w", a.Lane, a.Backend, err)
+		}
+		if !waiting {
+			tags := []string{"backend-" + a.Backend, fmt.Sprintf("lane-%d", a.Lane)}
+			jobs = append(jobs, river.InsertManyParams{Args: a, InsertOpts: &river.InsertOpts{Queue: a.Backend, MaxAttempts: 10, Tags: tags}})
+		}
 	}
-	if waiting {
+	if len(jobs) == 0 {
 		return nil
 	}
-	_, err = e.client.Insert(ctx, a, &river.InsertOpts{Queue: a.Backend, MaxAttempts: 10, Tags: []string{"backend-" + a.Backend, fmt.Sprintf("lane-%d", a.Lane)}})
-	if err != nil {
-		return fmt.Errorf("inserting a job for lane %d of backend %s: %w", a.Lane, a.Backend, err)
+	if _, err := e.client.InsertMany(ctx, jobs); err != nil {
+		return fmt.Errorf("inserting jobs for lanes: %w", err)
 	}
 	return nil
 }

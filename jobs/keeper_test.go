@@ -2,10 +2,12 @@ package jobs_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outflow-db/outflow/backends"
@@ -282,5 +284,45 @@ func (w *world) passes(d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-w.t.Context().Done():
+	}
+}
+
+// Every lane that is called for has its job taken at once: River is told of it when it is there. River tells of one job in
+// a while only, and a job that it does not tell of waits for its poll.
+func TestEveryCallIsHeard(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.c.Settings.Lanes = 8
+	if err := jobs.Setup(t.Context(), w.c); err != nil {
+		t.Fatal(err)
+	}
+	e, err := jobs.New(t.Context(), w.c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Close() }()
+	ear, err := pgx.ConnectConfig(t.Context(), w.pool.Config().ConnConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ear.Close(t.Context()) }()
+	if _, err := ear.Exec(t.Context(), `listen "river.river_insert"`); err != nil {
+		t.Fatal(err)
+	}
+	lane := 0
+	for _, n := range []int{1, 3, 2, 2} {
+		var due []jobs.ProjectArgs
+		for range n {
+			due, lane = append(due, jobs.ProjectArgs{Backend: "main", Lane: lane}), lane+1
+		}
+		if err := errors.Join(e.Call(t.Context(), due...), e.Call(t.Context(), due...)); err != nil { // who calls again finds it waiting
+			t.Fatal(err)
+		}
+		if _, err := ear.WaitForNotification(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if there := value[int](w, `select count(*)::int from river.river_job where kind = 'project'`); there != lane {
+			t.Errorf("when River is told there are %d jobs, want %d", there, lane)
+		}
 	}
 }
