@@ -26,7 +26,7 @@ type Store struct {
 func (l *Lab) ReadModel(ctx context.Context, bench string) (Store, error) {
 	_, err := l.Empty(ctx, "store", 1)
 	return Store{
-		Bench: bench, Batch: 1000, Rounds: 5,
+		Bench: bench, Batch: 1000, Rounds: 6,
 		At: func(instance string) backends.Config {
 			return backends.Config{Type: "postgres", Settings: map[string]any{"url": l.Server.URL("store"), "schema": instance}}
 		},
