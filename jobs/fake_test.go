@@ -23,6 +23,7 @@ type fake struct {
 	most      int // bytes of the largest write
 	widest    int // records of the largest write
 	features  backends.Features
+	layout    *backends.Layout                                             // of every target; nil: all in the document
 	onWrite   func(ctx context.Context, n int, rs []backends.Record) error // before anything is applied; n counts writes from 1
 	afterward func(n int) error                                            // after everything was applied: the answer is lost
 	refuse    func(r backends.Record) *backends.Error                      // for one record
@@ -68,6 +69,9 @@ func (f *fake) Close() error                { return nil }
 func (f *fake) Layout(t backends.Target) (backends.Layout, error) {
 	if t.Settings["wrong"] != nil {
 		return backends.Layout{}, &backends.Error{Op: "layout", Class: backends.Rejected, Err: errors.New("setting wrong is wrong")}
+	}
+	if f.layout != nil {
+		return *f.layout, nil
 	}
 	return backends.DocLayout(t), nil
 }

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"time"
 
@@ -23,8 +24,10 @@ type feed struct {
 	began   time.Time       // when the last page began to be read
 	moved   bool            // pos has gone on since the last portion
 	collect collector
-	keys    int // of a page, about
-	rows    int // limit of rows for the next page
+	along   []*plan       // that the page before asked for, if it was short
+	last    outbox.Glance // that page, if it was the end of what there was
+	keys    int           // of a page, about
+	rows    int           // limit of rows for the next page
 	portion chan *portion
 	ledger  *ledger   // of what was handed out
 	until   time.Time // no new page is begun after this
@@ -69,7 +72,7 @@ func (f *feed) await(ctx context.Context) error {
 	if f.stop() {
 		return errEnough
 	}
-	found, err := f.e.waker.Await(ctx, min(f.e.c.Settings.Linger, time.Until(f.until)), func(ctx context.Context) (bool, outbox.Snapshot, error) {
+	found, err := f.e.waker.Await(ctx, min(f.e.c.Settings.Linger, time.Until(f.until)), f.last, func(ctx context.Context) (bool, outbox.Snapshot, error) {
 		if f.stop() {
 			return false, outbox.Snapshot{}, errEnough
 		}
@@ -108,21 +111,28 @@ func (f *feed) page(ctx context.Context) error {
 	f.began, f.collect.version, f.collect.most = time.Now(), version, 0
 	first := &portion{}
 	var rest []ask
-	ahead := false
-	page, err := f.reader.Page(ctx, f.pos, f.rows, func(ctx context.Context, conn *pgx.Conn, page *outbox.Page) (err error) {
+	ahead, glance := false, f.e.waker.Glance()
+	page, err := f.reader.Page(ctx, f.pos, f.rows, f.collect.questions(f.along), func(ctx context.Context, conn *pgx.Conn, page *outbox.Page) (err error) {
 		rest, err = f.collect.read(ctx, conn, f.s.asks(page), first)
 		ahead = err == nil && len(rest) == 0 && page.Durable && f.offer(page, first)
 		return err
 	})
 	if refused(err) { // some key makes the query fail: the page without its records, and then those by themselves
 		first = &portion{}
-		page, err = f.reader.Page(ctx, f.pos, f.rows, func(_ context.Context, _ *pgx.Conn, page *outbox.Page) error {
+		page, err = f.reader.Page(ctx, f.pos, f.rows, nil, func(_ context.Context, _ *pgx.Conn, page *outbox.Page) error {
 			rest, f.collect.most = f.s.asks(page), chunkFirst
 			return nil
 		})
 	}
+	f.collect.answers = nil
 	if err != nil {
 		return err
+	}
+	if f.last = (outbox.Glance{}); !page.More {
+		f.last = glance.Saw(page.Next.At)
+	}
+	if !page.Empty() {
+		f.along = f.s.along(page)
 	}
 	f.rows = nextRows(f.rows, page.Rows, page.Count(), f.keys)
 	if f.pos = page.Next; ahead {
@@ -139,6 +149,7 @@ func (f *feed) offer(page *outbox.Page, all *portion) bool {
 	f.ledger.hold(all)
 	select {
 	case f.portion <- all:
+		runtime.Gosched() // the writer's request comes before the end of the transaction
 		return true
 	default:
 		all.leave()

@@ -59,6 +59,14 @@ type portion struct {
 	left    atomic.Int32 // requests for its records that have not ended, and one more until all have begun
 }
 
+// take takes records in.
+func (p *portion) take(got planned) {
+	p.records = append(p.records, got)
+	for _, r := range got.records {
+		p.bytes += r.Size()
+	}
+}
+
 // digests adds the digests of the portion's records that exist to a map by key.
 func (p *portion) digests(to map[string]string) {
 	for _, part := range p.records {
@@ -95,8 +103,9 @@ const (
 type collector struct {
 	bound   int
 	version int64
-	sizes   map[*plan]int // mean size of the plan's records, as met so far
-	most    int           // ask one question of so many keys at most, because some key makes a query fail; 0: no such key
+	sizes   map[*plan]int     // mean size of the plan's records, as met so far
+	most    int               // ask one question of so many keys at most, because some key makes a query fail; 0: no such key
+	answers map[*plan]planned // that came along with the log, for the page that is being read
 }
 
 // chunk is how many keys to ask for at once.
@@ -115,15 +124,17 @@ func (c *collector) chunk(p *plan) int {
 func (c *collector) read(ctx context.Context, conn *pgx.Conn, list []ask, into *portion) ([]ask, error) {
 	for len(list) > 0 && into.bytes < c.bound {
 		a := list[0]
+		if got, known := c.answered(a); known {
+			into.take(got)
+			list = list[1:]
+			continue
+		}
 		n := min(c.chunk(a.plan), len(a.keys))
 		got, unseen, err := c.query(ctx, conn, a.plan, a.keys[:n], c.bound-into.bytes)
 		if err != nil {
 			return list, err
 		}
-		into.records = append(into.records, got)
-		for _, r := range got.records {
-			into.bytes += r.Size()
-		}
+		into.take(got)
 		rest := a.keys[n:]
 		if len(unseen) > 0 {
 			rest = append(unseen, rest...)
@@ -142,14 +153,19 @@ func (c *collector) read(ctx context.Context, conn *pgx.Conn, list []ask, into *
 // answers the keys it has not seen then: those must be asked for again, because a record that was not seen is not
 // a record that is gone.
 func (c *collector) query(ctx context.Context, conn *pgx.Conn, p *plan, keys []string, room int) (got planned, unseen []string, err error) {
+	rows, err := conn.Query(ctx, p.sql, p.formats, keys)
+	if err != nil {
+		return planned{}, nil, queryError(p.Backend, p.Kind, err)
+	}
+	return c.gather(rows, p, keys, room)
+}
+
+// gather reads what a query yields of the keys it was asked for.
+func (c *collector) gather(rows pgx.Rows, p *plan, keys []string, room int) (got planned, unseen []string, err error) {
 	got.plan, got.records = p, make([]backends.Record, 0, len(keys))
 	at, seen, waiting := make(map[string]int, len(keys)), make([]bool, len(keys)), len(keys)
 	for i, k := range keys {
 		at[k] = i
-	}
-	rows, err := conn.Query(ctx, p.sql, p.formats, keys)
-	if err != nil {
-		return got, nil, queryError(p.Backend, p.Kind, err)
 	}
 	bytes, full := 0, false
 	for r, err := range projection.Read(rows, p.layout, c.version) {

@@ -26,6 +26,8 @@ type plan struct {
 	target   backends.Target
 	layout   backends.Layout
 	sql      string
+	asking   string // sql with the keys of the log in place of its parameter
+	number   int    // of the kind among the store's
 	formats  pgx.QueryResultFormats
 	counting string // counts the records of keys
 	listing  string // tells the keys that have records
@@ -166,8 +168,12 @@ func (s *store) add(ctx context.Context, c Config, p Projection, n int, g genera
 	if err != nil {
 		return fmt.Errorf("projection of kind %s into target %s of backend %s: %w", p.Kind, p.Target, s.name, err)
 	}
+	number := len(s.plans)
+	if others := s.plans[p.Kind]; len(others) > 0 {
+		number = others[0].number
+	}
 	s.plans[p.Kind] = append(s.plans[p.Kind], &plan{
-		Projection: p, target: target, layout: layout,
+		Projection: p, target: target, layout: layout, number: number, asking: projection.Asking(p.Query, layout, outbox.AskedKeys(number)),
 		sql: projection.SQL(p.Query, layout), formats: projection.Formats(layout), counting: projection.Count(p.Query), listing: projection.Keys(p.Query), beside: g.beside,
 	})
 	s.sources = append(s.sources, sources...)

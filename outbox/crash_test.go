@@ -100,7 +100,7 @@ func testB4PositionsInMemoryEndWithACrash(t *testing.T, s *pgserver.Server, pool
 	remembered := Position{At: at}
 	w.want("0", `select count(*) from (`+pageSQL+`) p where p.tx = '`+fmt.Sprint(lost)+`'`, // what the tenure would miss
 		pageArgs(remembered, 100, "b4")...)
-	if _, err := r.Page(t.Context(), remembered, 100, nil); !errors.Is(err, ErrLost) {
+	if _, err := r.Page(t.Context(), remembered, 100, nil, nil); !errors.Is(err, ErrLost) {
 		t.Errorf("Page from a position before the crash: %v, want ErrLost", err)
 	}
 	w.isLost(tenure, remembered)
@@ -122,7 +122,7 @@ func (w world) isLost(t *Tenure, pos Position) {
 	w.Helper()
 	r := NewReader(w.pool, t, nil)
 	_, _, look := r.Look(w.Context(), pos)
-	_, page := r.Page(w.Context(), pos, 10, func(context.Context, *pgx.Conn, *Page) error { w.Error("a page was read"); return nil })
+	_, page := r.Page(w.Context(), pos, 10, nil, func(context.Context, *pgx.Conn, *Page) error { w.Error("a page was read"); return nil })
 	for use, err := range map[string]error{
 		"Look": look, "Page": page, "Renew": t.Renew(w.Context(), w.pool),
 		"State": r.State(w.Context(), func(context.Context, *pgx.Conn) error { w.Error("the state was read"); return nil }),
@@ -157,7 +157,7 @@ func testB5WhatIsReadIsDurable(t *testing.T, s *pgserver.Server, pool *pgxpool.P
 	tenure := w.takeAgain("b5")
 	r := NewReader(w.pool, tenure, []string{"plain"})
 	w.lazily("insert into plain values (777); insert into outbox.log (kind, keys) values ('k', '{777}')")
-	_, err := r.Page(t.Context(), tenure.Start, 10, func(ctx context.Context, c *pgx.Conn, _ *Page) error { return see(ctx, c) })
+	_, err := r.Page(t.Context(), tenure.Start, 10, nil, func(ctx context.Context, c *pgx.Conn, _ *Page) error { return see(ctx, c) })
 	w.ok(err)
 	w.crash(s)
 	if got := w.text("select x from plain"); seen != 777 || got != "777" {

@@ -109,7 +109,7 @@ func TestRebaseBesideReaders(t *testing.T) {
 	w := newWorld(t, "b")
 	tenure := w.take("b", "p")
 	w.writes("a")
-	_, err := NewReader(w.pool, tenure, nil).Page(t.Context(), tenure.Start, 10, func(context.Context, *pgx.Conn, *Page) error {
+	_, err := NewReader(w.pool, tenure, nil).Page(t.Context(), tenure.Start, 10, nil, func(context.Context, *pgx.Conn, *Page) error {
 		_, err := Rebase(t.Context(), w.pool)
 		return err
 	})

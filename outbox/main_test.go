@@ -162,7 +162,7 @@ func (w world) expire(backend string) {
 // page reads a page and answers its keys of kind k, joined.
 func (w world) page(r *Reader, pos Position, limit int) (string, *Page) {
 	w.Helper()
-	p, err := r.Page(w.Context(), pos, limit, func(context.Context, *pgx.Conn, *Page) error { return nil })
+	p, err := r.Page(w.Context(), pos, limit, nil, func(context.Context, *pgx.Conn, *Page) error { return nil })
 	w.ok(err)
 	return strings.Join(p.Keys["k"], " "), p
 }

@@ -18,6 +18,8 @@ type Row struct {
 
 	Revertible Revertible // its write, if that asks to be reverted when a record of it is refused
 	Late       bool       // a record of Revertible.Load was refused before, and nobody knew of this transaction then
+
+	asked bool // its keys were noted for the question of its kind
 }
 
 // Trace names a span of a trace, as the headers traceparent and tracestate do (W3C Trace Context). It is not checked.

@@ -14,7 +14,7 @@ const peekRows = 1000
 // it. Fills, repairs and dependants are left out: they are addressed, and are no news.
 const peekSQL = `
 select tx::text, id, kind, keys, false, false, '', '', at, coalesce(headers->>'traceparent', ''), coalesce(headers->>'tracestate', ''),
-       ` + revertibleSQL + `''] end
+       ` + revertibleSQL + `''] end, false
   from (select n.*, sum(greatest(cardinality(n.keys), 1)) over (partition by n.kind order by n.tx desc, n.id desc) - greatest(cardinality(n.keys), 1) as newer
           from (select * from outbox.log where tx >= pg_snapshot_xmin($1::pg_snapshot) order by tx desc, id desc limit $2) n
          where n.backend is null and not pg_visible_in_snapshot(n.tx, $1::pg_snapshot) and coalesce(n.headers->>'all', '') <> 'true') w

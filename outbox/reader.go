@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -72,12 +73,16 @@ func (l *lane) scan(row pgx.Row, more ...any) error {
 	return row.Scan(append([]any{&l.now, &l.lsn, &l.durable, &l.held}, more...)...)
 }
 
-const pageSQL = `
-select tx::text, id, kind, keys, coalesce(headers->>'all', '') = 'true', backend is not null,
+// pageSQL reads rows of the log, in the order of the log.
+const (
+	pageSQL = `select ` + rowSQL + lateSQL + `, false` + deltaSQL
+	rowSQL  = `tx::text, id, kind, keys, coalesce(headers->>'all', '') = 'true', backend is not null,
        coalesce(cause_from::text, ''), coalesce(cause_to::text, ''), at,
        coalesce(headers->>'traceparent', ''), coalesce(headers->>'tracestate', ''),
-       ` + revertibleSQL + lateSQL + `
+       ` + revertibleSQL
+	deltaSQL = `
   from outbox.delta($1::pg_snapshot, $2::pg_snapshot, $3::xid8, $4, $5, $6) l`
+)
 
 // Page reads the next rows of the log behind pos, at most limit of them, and calls state with what they concern
 // and a connection in the same read transaction. state is not called for an empty page. A page with fewer rows
@@ -86,10 +91,28 @@ select tx::text, id, kind, keys, coalesce(headers->>'all', '') = 'true', backend
 // It fails with ErrLost when the lane is not the tenure's own in the transaction's snapshot. When it returns
 // without error, every transaction whose state was read is durable; when the page says that it is Durable, they are
 // already when state is called.
-func (r *Reader) Page(ctx context.Context, pos Position, limit int, state func(context.Context, *pgx.Conn, *Page) error) (*Page, error) {
+//
+// The questions are asked in the round trip that reads the log, and answered before state is called, as far as the page
+// is short. Where PostgreSQL fails at one of them, the page is read without: whoever asked learns the same from its own
+// query.
+func (r *Reader) Page(ctx context.Context, pos Position, limit int, questions []Question, state func(context.Context, *pgx.Conn, *Page) error) (*Page, error) {
+	page, err := r.page(ctx, pos, limit, questions, state)
+	if errors.Is(err, errAsked) {
+		page, err = r.page(ctx, pos, limit, nil, state)
+	}
+	return page, err
+}
+
+// errAsked says that a page could not be read, maybe because of its questions.
+var errAsked = errors.New("PostgreSQL failed at the log or at a question")
+
+func (r *Reader) page(ctx context.Context, pos Position, limit int, questions []Question, state func(context.Context, *pgx.Conn, *Page) error) (*Page, error) {
 	var page *Page
 	err := onConn(ctx, r.pool, func(conn *pgx.Conn) (lsn string, err error) {
-		l, rows, err := r.rows(ctx, conn, pos, limit)
+		l, rows, err := r.rows(ctx, conn, pos, limit, questions)
+		if _, failed := errors.AsType[*pgconn.PgError](err); failed && len(questions) > 0 {
+			err = fmt.Errorf("%w: %w", errAsked, err)
+		}
 		if err != nil {
 			return "", err
 		}
@@ -246,12 +269,25 @@ func rollback(ctx context.Context, c *pgx.Conn) {
 	}
 }
 
-// rows begins a transaction, checks the lane and reads the log, in one round trip.
-func (r *Reader) rows(ctx context.Context, conn *pgx.Conn, pos Position, limit int) (l lane, rows []Row, err error) {
+// rows begins a transaction, checks the lane, reads the log and asks the questions, in one round trip.
+func (r *Reader) rows(ctx context.Context, conn *pgx.Conn, pos Position, limit int, questions []Question) (l lane, rows []Row, err error) {
 	var b pgx.Batch
 	begin(&b, r.reading)
-	r.queue(&b).Queue(pageSQL, pageArgs(pos, limit, r.t.Backend)...)
-	l, err = r.look(conn.SendBatch(ctx, &b), len(r.reading), into(&rows))
+	args := pageArgs(pos, limit, r.t.Backend)
+	if len(questions) == 0 {
+		r.queue(&b).Queue(pageSQL, args...)
+	} else {
+		r.queue(&b).Queue(askingSQL, append(args, asking(questions)...)...)
+	}
+	for _, q := range questions {
+		b.Queue(q.SQL)
+	}
+	l, err = r.look(conn.SendBatch(ctx, &b), len(r.reading), func(answers pgx.BatchResults) error {
+		if err := into(&rows)(answers); err != nil {
+			return err
+		}
+		return answer(answers, questions, rows)
+	})
 	return l, rows, err
 }
 
@@ -282,7 +318,7 @@ func scanRow(row pgx.CollectableRow) (Row, error) {
 	var r Row
 	var tx, from, to string
 	var said []string
-	if err := row.Scan(&tx, &r.ID, &r.Kind, &r.Keys, &r.All, &r.Only, &from, &to, &r.At, &r.Trace.Parent, &r.Trace.State, &said); err != nil {
+	if err := row.Scan(&tx, &r.ID, &r.Kind, &r.Keys, &r.All, &r.Only, &from, &to, &r.At, &r.Trace.Parent, &r.Trace.State, &said, &r.asked); err != nil {
 		return r, err
 	}
 	if err := r.says(said); err != nil {

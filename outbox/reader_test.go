@@ -35,7 +35,7 @@ func TestB1RewritingAlterDoesNotEmptyThePage(t *testing.T) {
 		w.ok(err)
 		rows, done := 0, make(chan error, 1)
 		go func() {
-			_, err := NewReader(w.pool, tenure, c.sources).Page(t.Context(), tenure.Start, 10, func(ctx context.Context, conn *pgx.Conn, _ *Page) error {
+			_, err := NewReader(w.pool, tenure, c.sources).Page(t.Context(), tenure.Start, 10, nil, func(ctx context.Context, conn *pgx.Conn, _ *Page) error {
 				return conn.QueryRow(ctx, "select count(*) from app").Scan(&rows)
 			})
 			done <- err
@@ -58,7 +58,7 @@ func TestPageGivesUpWaitingForATable(t *testing.T) {
 	alter := w.begin()
 	_, err := alter.conn.Exec(t.Context(), "lock table app in access exclusive mode")
 	w.ok(err)
-	_, err = NewReader(w.pool, tenure, []string{"app"}).Page(t.Context(), tenure.Start, 10, nil)
+	_, err = NewReader(w.pool, tenure, []string{"app"}).Page(t.Context(), tenure.Start, 10, nil, nil)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != pgerrcode.LockNotAvailable {
 		t.Errorf("got %v, want that the lock is not available", err)
 	}
@@ -99,7 +99,7 @@ func TestPageIsOneSnapshot(t *testing.T) {
 	w.exec("create table app (id int); insert into app values (1)")
 	tenure := w.take("b", "p")
 	w.writes("1")
-	_, err := NewReader(w.pool, tenure, []string{"app"}).Page(t.Context(), tenure.Start, 10, func(ctx context.Context, c *pgx.Conn, p *Page) error {
+	_, err := NewReader(w.pool, tenure, []string{"app"}).Page(t.Context(), tenure.Start, 10, nil, func(ctx context.Context, c *pgx.Conn, p *Page) error {
 		w.exec("insert into app values (2)")
 		if got := text(t, c, "select count(*) from app"); got != "1" {
 			t.Errorf("the state has %s rows, want that of the page's snapshot", got)
@@ -192,7 +192,7 @@ func TestPageCleansUpAfterFailures(t *testing.T) {
 	w.writes("a")
 	r, boom := NewReader(w.pool, tenure, nil), errors.New("boom")
 	fail := func(state func(context.Context, *pgx.Conn, *Page) error) error {
-		_, err := r.Page(t.Context(), tenure.Start, 10, state)
+		_, err := r.Page(t.Context(), tenure.Start, 10, nil, state)
 		return err
 	}
 	if err := fail(func(context.Context, *pgx.Conn, *Page) error { return boom }); !errors.Is(err, boom) {
@@ -204,11 +204,11 @@ func TestPageCleansUpAfterFailures(t *testing.T) {
 	if err := fail(func(ctx context.Context, c *pgx.Conn, _ *Page) error { return c.Close(ctx) }); err == nil {
 		t.Error("a lost connection is no error")
 	}
-	if _, err := NewReader(w.pool, tenure, []string{"no_such_table"}).Page(t.Context(), tenure.Start, 10, nil); err == nil || !strings.Contains(err.Error(), "opening a read transaction") {
+	if _, err := NewReader(w.pool, tenure, []string{"no_such_table"}).Page(t.Context(), tenure.Start, 10, nil, nil); err == nil || !strings.Contains(err.Error(), "opening a read transaction") {
 		t.Errorf("a missing source: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := r.Page(ctx, tenure.Start, 10, func(ctx context.Context, c *pgx.Conn, _ *Page) error {
+	if _, err := r.Page(ctx, tenure.Start, 10, nil, func(ctx context.Context, c *pgx.Conn, _ *Page) error {
 		cancel()
 		_, err := c.Exec(ctx, "select pg_sleep(60)")
 		return err

@@ -40,9 +40,7 @@ func (r Revertible) What() (what, id string) {
 const (
 	revertibleSQL = `case when headers->>'on_reject' = 'revert' then array[coalesce(headers->>'load', ''),
        coalesce(case when backend is null then tx::text else headers->>'transaction' end, ''), `
-	lateSQL = `case when backend is null
-       then coalesce((select l.at < r.until and coalesce(not pg_visible_in_snapshot(l.tx, r.seen), true)
-                        from outbox.reversals r where r.what = 'load' and r.id = l.headers->>'load'), false)::text else '' end] end`
+	lateSQL = `case when backend is null then outbox.late(tx, headers->>'load', at)::text else '' end] end`
 )
 
 // says reads what revertibleSQL yields.

@@ -139,7 +139,7 @@ func (w world) refusesReaders(t *Tenure) {
 	w.isTroubled("standby")
 	r := NewReader(w.pool, t, nil)
 	_, _, look := r.Look(w.Context(), t.Start)
-	_, page := r.Page(w.Context(), t.Start, 10, nil)
+	_, page := r.Page(w.Context(), t.Start, 10, nil, nil)
 	_, rebase := Rebase(w.Context(), w.pool)
 	for use, err := range map[string]error{
 		"Look": look, "Page": page, "Rebase": rebase, "AdvanceIdle": AdvanceIdle(w.Context(), w.pool),

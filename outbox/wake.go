@@ -120,26 +120,47 @@ func (w *Waker) Woken() <-chan struct{} {
 // Sleep waits until look finds something to do, ctx ends, or the time is over. look answers the snapshot that it
 // looked in. It reports whether something was found. It looks at least once, and once more at the end.
 func (w *Waker) Sleep(ctx context.Context, most time.Duration, look func(context.Context) (found bool, at Snapshot, err error)) (bool, error) {
-	return w.sleep(ctx, most, look, false)
+	return w.sleep(ctx, most, look, Glance{}, false)
 }
 
-// Await is Sleep for who reads at once what there is: a notification counts as found without another look.
-func (w *Waker) Await(ctx context.Context, most time.Duration, look func(context.Context) (found bool, at Snapshot, err error)) (bool, error) {
-	return w.sleep(ctx, most, look, true)
+// Await is Sleep for who reads at once what there is: a notification counts as found without another look. last is the
+// reader's own last look, by which Await spares its first; the zero Glance is none.
+func (w *Waker) Await(ctx context.Context, most time.Duration, last Glance, look func(context.Context) (found bool, at Snapshot, err error)) (bool, error) {
+	return w.sleep(ctx, most, look, last, true)
 }
 
-func (w *Waker) sleep(ctx context.Context, most time.Duration, look func(context.Context) (found bool, at Snapshot, err error), trusting bool) (bool, error) {
+// Glance is a look at the log that a reader took, by reading all there was in a snapshot.
+type Glance struct {
+	before armed
+	at     Snapshot
+}
+
+// Glance is called before the reader reads.
+func (w *Waker) Glance() Glance { return Glance{before: w.held()} }
+
+// Saw is the glance once all is read that is visible in the snapshot, which was taken after Glance was called.
+func (g Glance) Saw(at Snapshot) Glance { return Glance{g.before, at} }
+
+// tells says whether a look can be spared: something would have notified of what came after it.
+func (g Glance) tells() bool { return g.before.fence != 0 && g.at.Xmin() > g.before.fence }
+
+func (w *Waker) sleep(ctx context.Context, most time.Duration, look func(context.Context) (found bool, at Snapshot, err error), last Glance, trusting bool) (bool, error) {
 	begun := time.Now()
 	end := begun.Add(most)
 	for {
-		before := w.held()
-		found, at, err := look(ctx)
-		if found {
-			w.waited(time.Since(begun))
+		before, at := last.before, last.at
+		if !last.tells() {
+			before = w.held()
+			var found bool
+			var err error
+			if found, at, err = look(ctx); found {
+				w.waited(time.Since(begun))
+			}
+			if found || err != nil {
+				return found, err
+			}
 		}
-		if found || err != nil {
-			return found, err
-		}
+		last = Glance{}
 		nap := napBusy
 		if !w.busy() || time.Since(begun) > busyMost {
 			a, err := w.arm(ctx)

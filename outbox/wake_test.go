@@ -346,3 +346,54 @@ func TestLook(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A reader that has just read all there was sleeps without another look, and misses nothing that comes after its glance.
+func TestGlanceSparesALook(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "b")
+	k := w.listening()
+	write := func() {
+		writer := w.begin()
+		writer.logs("a")
+		writer.wakes()
+		writer.commit()
+	}
+	looks := 0
+	look := func(ctx context.Context) (bool, Snapshot, error) {
+		looks++
+		at, err := Now(ctx, w.pool)
+		return false, at, err
+	}
+	passed := func() Glance { // all that ran before the fence has ended
+		for a := w.arms(k); ; {
+			if g := k.Glance(); w.naps(a) != napShort {
+				at, err := Now(t.Context(), w.pool)
+				w.ok(err)
+				return g.Saw(at)
+			}
+			w.arms(k)
+		}
+	}
+	g := passed()
+	write() // between the glance and the sleep
+	if found, err := k.Await(t.Context(), time.Minute, g, look); !found || err != nil || looks != 0 {
+		t.Errorf("after %d looks: found %v, %v", looks, found, err)
+	}
+	g = passed()
+	go func() { pause(t.Context(), 20*time.Millisecond); write() }()
+	if found, err := k.Await(t.Context(), time.Minute, g, look); !found || err != nil || looks != 0 {
+		t.Errorf("after %d looks: found %v, %v", looks, found, err)
+	}
+	for name, g := range map[string]Glance{
+		"no glance":                         {},
+		"no snapshot":                       k.Glance(),
+		"a writer that may have missed it":  {before: armed{fence: 1 << 60}, at: passed().at},
+		"the flag has run out in between":   {before: armed{arrived: make(chan struct{}), fence: 1}, at: passed().at},
+		"a reader that polled when it read": {before: armed{arrived: make(chan struct{})}, at: passed().at},
+	} {
+		looks = 0
+		if found, err := k.Await(t.Context(), time.Millisecond, g, look); found || err != nil || looks == 0 {
+			t.Errorf("%s: %d looks, found %v, %v", name, looks, found, err)
+		}
+	}
+}

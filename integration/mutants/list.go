@@ -5,7 +5,7 @@ const (
 	tenure = "outbox/tenure.go"
 	save   = "outbox/save.go"
 	reader = "outbox/reader.go"
-	delta  = "migrations/00009_outbox_log.sql"
+	delta  = "migrations/00027_outbox_few.sql"
 	flight = "jobs/flight.go"
 	writer = "jobs/writer.go"
 	batch  = "backends/postgres/batch.go"
@@ -64,7 +64,7 @@ var mutants = []mutant{
 	{
 		name: "moving", what: "a delta that is left half read gets a new target",
 		edits: []edit{
-			{reader, "		l, rows, err := r.rows(ctx, conn, pos, limit)", "		pos.Target = Snapshot{}\n		l, rows, err := r.rows(ctx, conn, pos, limit)"},
+			{reader, "		l, rows, err := r.rows(ctx, conn, pos, limit, questions)", "		pos.Target = Snapshot{}\n		l, rows, err := r.rows(ctx, conn, pos, limit, questions)"},
 		},
 	},
 	{

@@ -17,7 +17,10 @@ const Locals = `select set_config('TimeZone', 'UTC', true), set_config('DateStyl
 // SQL is the statement that reads records: query, which must have passed Describe, with its columns
 // folded as the layout says. $1 is the text[] of keys. Each row is the key's text, the document as jsonb
 // text if the layout has one, then the raw columns in their own types.
-func SQL(query string, layout backends.Layout) string {
+func SQL(query string, layout backends.Layout) string { return Asking(query, layout, theKeys) }
+
+// Asking is SQL with an expression, a text[], in place of $1.
+func Asking(query string, layout backends.Layout, keys string) string {
 	p, err := parse(query)
 	if err != nil {
 		return query // it did not pass Describe; PostgreSQL's own complaint is the best answer
@@ -29,7 +32,7 @@ func SQL(query string, layout backends.Layout) string {
 	for _, name := range layout.Raw {
 		out = append(out, column(name))
 	}
-	return "select " + strings.Join(out, ", ") + " from (\n" + p.with(theKeys) + "\n) q"
+	return "select " + strings.Join(out, ", ") + " from (\n" + p.with(keys) + "\n) q"
 }
 
 // Count is the statement that counts the records of query, which must have passed Describe. $1 is the text[] of keys.
