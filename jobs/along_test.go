@@ -25,15 +25,19 @@ func (c *trips) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQue
 	}
 	return ctx
 }
+
 func (c *trips) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
 func (c *trips) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
 	return ctx
 }
+
 func (c *trips) TraceBatchQuery(_ context.Context, _ *pgx.Conn, q pgx.TraceBatchQueryData) {
 	if strings.HasPrefix(q.SQL, `select q."key"`) {
 		c.along.Add(1)
 	}
 }
+
 func (c *trips) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 
 // traced gives the engine a pool that counts.

@@ -20,6 +20,7 @@ type asked struct {
 
 // asks is a question for the keys themselves.
 func (a *asked) asks(tb testing.TB, kind string, number int) Question {
+	tb.Helper()
 	return Question{Kind: kind, Number: number, SQL: "select distinct k from unnest(" + AskedKeys(number) + ") k", Answer: func(rows pgx.Rows, keys []string) {
 		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
