@@ -1,5 +1,7 @@
 package main
 
+import "strings"
+
 // Files that are mutated.
 const (
 	tenure = "outbox/tenure.go"
@@ -12,6 +14,8 @@ const (
 
 	rebuildStep = "jobs/rebuild_step.go"
 	bulk        = "backends/elasticsearch/bulk.go"
+
+	running = "pg_visible_in_snapshot(x, coalesce($2, pg_current_snapshot())) and x >= $3 order by x) x\n      cross join" // how outbox.delta looks for it
 )
 
 // Edits that several mutants have.
@@ -28,7 +32,7 @@ var (
 			"	for _, r := range p.records {\n		if err := w.planned(w.within(ctx, f), f, p, r); err != nil {",
 	}}
 	lateLook      = edit{rebuildStep, "and (passing is not null or not exists (select from outbox.parked k where", "and (passing is not null or not exists (select from outbox.parked k where false and"}
-	forgetRunning = []edit{{delta, "where pg_visible_in_snapshot(x, coalesce($2, pg_current_snapshot())) and x >= $3", "where false and x >= $3"}}
+	forgetRunning = []edit{{delta, running, strings.Replace(running, "pg_visible_in_snapshot(x, coalesce($2, pg_current_snapshot()))", "false", 1)}}
 )
 
 // mutants are the guards that the torture is about. The first removes none: the torture must pass.
@@ -57,8 +61,8 @@ var mutants = []mutant{
 	{
 		name: "target", what: "a delta that is left half read goes on with what is visible then",
 		edits: []edit{
-			{delta, "where pg_visible_in_snapshot(x, coalesce($2, pg_current_snapshot())) and x >= $3", "where pg_visible_in_snapshot(x, pg_current_snapshot()) and x >= $3"},
-			{delta, "and pg_visible_in_snapshot(tx, coalesce($2, pg_current_snapshot())) and", "and"},
+			{delta, running, strings.Replace(running, "coalesce($2, pg_current_snapshot())", "pg_current_snapshot()", 1)},
+			{delta, "\n     and pg_visible_in_snapshot(tx, coalesce($2, pg_current_snapshot())) and", "\n     and"},
 		},
 	},
 	{
