@@ -10,7 +10,8 @@ import (
 
 // Question asks for the records of a kind in the same round trip as Page reads the log, when nobody knows the keys yet:
 // PostgreSQL takes them from the rows that it has just read. That is for pages of few keys; of others nothing is answered,
-// and the page's state has to be read when its keys are known.
+// and the page's state has to be read when its keys are known. A connection that does not know the SQL yet learns it before
+// the transaction begins, for which it may have to wait until a table is altered.
 type Question struct {
 	Kind   string
 	Number int    // of the kind, among those of which questions are asked at once

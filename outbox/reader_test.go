@@ -30,21 +30,29 @@ func TestB1RewritingAlterDoesNotEmptyThePage(t *testing.T) {
 		{"truncate app; insert into app select generate_series(1, 5)", []string{"public.app"}, 5},
 		{"alter table app alter id type int", nil, 0}, // the damage
 	} {
+		rows, along := 0, 0
+		asked := Question{Kind: "k", SQL: "select id::text from app where id = any(" + AskedKeys(0) + "::int[])", Answer: func(rows pgx.Rows, _ []string) {
+			for along = 0; rows.Next(); along++ {
+				continue
+			}
+		}}
+		read := func() error {
+			_, err := NewReader(w.pool, tenure, c.sources).Page(t.Context(), tenure.Start, 10, []Question{asked}, func(ctx context.Context, conn *pgx.Conn, _ *Page) error {
+				return conn.QueryRow(ctx, "select count(*) from app").Scan(&rows)
+			})
+			return err
+		}
+		w.ok(read()) // the statements are prepared
 		alter := w.begin()
 		_, err := alter.conn.Exec(t.Context(), c.alter, pgx.QueryExecModeSimpleProtocol)
 		w.ok(err)
-		rows, done := 0, make(chan error, 1)
-		go func() {
-			_, err := NewReader(w.pool, tenure, c.sources).Page(t.Context(), tenure.Start, 10, nil, func(ctx context.Context, conn *pgx.Conn, _ *Page) error {
-				return conn.QueryRow(ctx, "select count(*) from app").Scan(&rows)
-			})
-			done <- err
-		}()
+		done := make(chan error, 1)
+		go func() { done <- read() }()
 		w.blocked()
 		alter.end("commit")
 		w.ok(<-done)
-		if rows != c.want {
-			t.Errorf("%s, sources %v: the page sees %d rows, want %d", c.alter, c.sources, rows, c.want)
+		if rows != c.want || along != c.want {
+			t.Errorf("%s, sources %v: the page sees %d rows, and %d along with the log, want %d", c.alter, c.sources, rows, along, c.want)
 		}
 	}
 }
