@@ -133,17 +133,14 @@ func TestStrayKeysAlong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.c.Projections[0].Query = `select case when v = 'stray' then 'x' else id::text end as key, v from item where id = any($1::text[]::int[])`
-	e, _ := w.start()
+	w.start()
 	for i := range 3 {
 		w.applied(fmt.Sprintf(`insert into item values (%d, 'a')`, i))
 	}
 	w.exec(`update item set v = 'stray' where id = 1`)
-	eventually(t, "the backend is paused", func() bool {
-		return value[string](w, `select coalesce(paused, '') from outbox.backends`) != "" && e.Runs("main")
+	eventually(t, "the backend is paused", func() bool { // and tried again now and then
+		return strings.Contains(value[string](w, `select coalesce(paused, '') from outbox.backends`), "a key that was not asked for")
 	})
-	if err := containsAll(value[string](w, `select paused from outbox.backends`), "a key that was not asked for"); err != nil {
-		t.Error(err)
-	}
 	if r := w.store.held("items", "1"); r.Deleted || string(r.Doc) == "" {
 		t.Errorf("record 1 is %v", r)
 	}

@@ -4,13 +4,14 @@ import "strings"
 
 // Files that are mutated.
 const (
-	tenure = "outbox/tenure.go"
-	save   = "outbox/save.go"
-	reader = "outbox/reader.go"
-	delta  = "migrations/00027_outbox_few.sql"
-	flight = "jobs/flight.go"
-	writer = "jobs/writer.go"
-	batch  = "backends/postgres/batch.go"
+	tenure  = "outbox/tenure.go"
+	save    = "outbox/save.go"
+	reader  = "outbox/reader.go"
+	delta   = "migrations/00027_outbox_few.sql"
+	pending = "migrations/00009_outbox_log.sql"
+	flight  = "jobs/flight.go"
+	writer  = "jobs/writer.go"
+	batch   = "backends/postgres/batch.go"
 
 	rebuildStep = "jobs/rebuild_step.go"
 	bulk        = "backends/elasticsearch/bulk.go"
