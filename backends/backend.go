@@ -57,6 +57,8 @@ type Features struct {
 	Recomputed bool
 	// MaxRecords and MaxBytes bound one Write. Zero means the engine's own bounds.
 	MaxRecords, MaxBytes int
+	// Records is how many records of one Write suit the store, where nothing is configured. Zero means 1000.
+	Records int
 	// MaxKey is the longest key in bytes. A record with a longer one is answered Failed, with class Rejected. Zero
 	// means that every key is taken.
 	MaxKey int

@@ -103,7 +103,7 @@ func workerSchema() object {
 		"page_keys":     wholeNumber("Keys of a page, about. Default: 4000.", 100_000),
 		"portion_bytes": byteCount("Bytes of records that a lane reads before it writes them. Default: 8MiB."),
 		"memory_bytes":  byteCount("Bytes of records that all lanes of a process hold together."),
-		"batch_records": wholeNumber("Records of a request, unless the backend takes fewer. Default: 1000.", 100_000),
+		"batch_records": wholeNumber("Records of a request, unless the backend takes fewer. Default: what suits the backend, 1000 for most and 2000 for Elasticsearch.", 100_000),
 		"batch_bytes":   byteCount("Bytes of a request, unless the backend takes fewer. Default: 4MiB."),
 		"lease":         timeSpan("After which a dead worker's lane is free. Default: 10s."),
 		"slice":         timeSpan("After which a job makes room for others. Default: 10s."),

@@ -35,7 +35,7 @@ type Settings struct {
 	PageKeys     int           // keys of a page, about; default 4000
 	PortionBytes int           // bytes of records that one lane reads before it writes them; default 8 MiB, less when many lanes are at work
 	MemoryBytes  int           // bytes of records that all lanes of the process hold at once, about: each has up to three portions of them, and one record at least; default 128 MiB
-	BatchRecords int           // records of a request, unless the backend takes fewer; default 1000
+	BatchRecords int           // records of a request, unless the backend takes fewer; default: what suits the backend, 1000 for most
 	BatchBytes   int           // bytes of a request, unless the backend takes fewer; default 4 MiB
 	Lease        time.Duration // after which a dead worker's lane is free; default 10s, at least 100ms
 	Slice        time.Duration // after which a job makes room for others; default 10s
@@ -86,7 +86,6 @@ func (s Settings) withDefaults() Settings {
 	def(&s.PageKeys, 4000)
 	def(&s.PortionBytes, 8<<20)
 	def(&s.MemoryBytes, 128<<20)
-	def(&s.BatchRecords, 1000)
 	def(&s.BatchBytes, 4<<20)
 	def(&s.Lease, 10*time.Second)
 	def(&s.Slice, 10*time.Second)
@@ -130,7 +129,7 @@ func (s Settings) problems() []error {
 	positive("page keys", s.PageKeys >= 1 && s.PageKeys <= 100_000, s.PageKeys, "1 to 100000")
 	positive("portion bytes", s.PortionBytes >= 1<<10, s.PortionBytes, "at least 1024")
 	positive("memory bytes", s.MemoryBytes >= 1<<20, s.MemoryBytes, "at least 1048576")
-	positive("batch records", s.BatchRecords >= 1, s.BatchRecords, "at least 1")
+	positive("batch records", s.BatchRecords >= 0, s.BatchRecords, "at least 1")
 	positive("batch bytes", s.BatchBytes >= 1<<10, s.BatchBytes, "at least 1024")
 	positive("lease", s.Lease >= 100*time.Millisecond, s.Lease, "at least 100ms")
 	positive("slice", s.Slice > 0, s.Slice, "above zero")

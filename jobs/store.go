@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -33,6 +34,9 @@ type plan struct {
 	listing  string // tells the keys that have records
 	beside   bool   // its generation is being filled, and the one that readers see is written as well
 }
+
+// batchRecords is how many records a request has where neither the configuration nor the backend says.
+const batchRecords = 1000
 
 // store is one backend with its projections.
 type store struct {
@@ -76,8 +80,8 @@ func openStore(ctx context.Context, c Config, cfg backends.Config) (*store, erro
 	}
 	set := c.settings(cfg.Name)
 	features := b.Features()
-	if features.MaxRecords == 0 || features.MaxRecords > set.BatchRecords {
-		features.MaxRecords = set.BatchRecords
+	if most := cmp.Or(set.BatchRecords, features.Records, batchRecords); features.MaxRecords == 0 || features.MaxRecords > most {
+		features.MaxRecords = most
 	}
 	if features.MaxBytes == 0 || features.MaxBytes > set.BatchBytes {
 		features.MaxBytes = set.BatchBytes

@@ -275,6 +275,23 @@ func TestOverloadIsRemembered(t *testing.T) {
 	}
 }
 
+// A request has as many records as are configured, or as suit the backend, and never more than it takes.
+func TestRecordsOfARequest(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ configured, suit, most, want int }{
+		{0, 0, 0, 1000}, {0, 70, 0, 70}, {0, 70, 50, 50}, {40, 70, 50, 40}, {90, 70, 0, 90}, {0, 2000, 5000, 2000}, {90, 0, 80, 80},
+	} {
+		w := newWorld(t)
+		w.c.Settings.BatchRecords, w.store.features.Records, w.store.features.MaxRecords = c.configured, c.suit, c.most
+		w.start()
+		w.applied(rows(1)) // the fill is over
+		w.applied(`insert into item select i, 'x' from generate_series(2, 3500) i`)
+		if w.store.widest != c.want {
+			t.Errorf("%+v: the largest request has %d records", c, w.store.widest)
+		}
+	}
+}
+
 // A backend that panics is one that fails: the process goes on, and so does the lane.
 func TestPanickingBackend(t *testing.T) {
 	t.Parallel()

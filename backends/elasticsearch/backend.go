@@ -21,6 +21,8 @@ func init() {
 const (
 	maxRecords = 5000
 	maxBytes   = 16 << 20
+
+	suitable = 2000 // records of a request: each is flushed to disk, and larger ones take longer than 200 ms
 )
 
 // backend is safe for concurrent use.
@@ -58,7 +60,7 @@ func open(cfg backends.Config) (*backend, error) {
 func (b *backend) Features() backends.Features {
 	return backends.Features{
 		Guarded: true, Tombstones: true,
-		MaxRecords: maxRecords, MaxBytes: maxBytes, MaxKey: maxID, Concurrency: b.requests,
+		MaxRecords: maxRecords, Records: suitable, MaxBytes: maxBytes, MaxKey: maxID, Concurrency: b.requests,
 	}
 }
 
