@@ -148,7 +148,11 @@ func (t *torture) judge(ctx context.Context) {
 	for ctx.Err() == nil {
 		report, err := jobs.Verify(ctx, t.config(), jobs.VerifyOptions{Backends: []string{local, remote}, Settle: 5 * time.Second})
 		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
 			t.count("verifications under load failed", 1)
+			t.say("a verification under load failed: %v", err)
 			pause(ctx, time.Second)
 			continue
 		}
