@@ -112,11 +112,15 @@ func (f *feed) page(ctx context.Context) error {
 	first := &portion{}
 	var rest []ask
 	ahead, glance := false, f.e.waker.Glance()
-	page, err := f.reader.Page(ctx, f.pos, f.rows, f.collect.questions(f.along), func(ctx context.Context, conn *pgx.Conn, page *outbox.Page) (err error) {
+	state := func(ctx context.Context, conn *pgx.Conn, page *outbox.Page) (err error) {
 		rest, err = f.collect.read(ctx, conn, f.s.asks(page), first)
 		ahead = err == nil && len(rest) == 0 && page.Durable && f.offer(page, first)
 		return err
-	})
+	}
+	page, err := f.reader.Page(ctx, f.pos, f.rows, f.collect.questions(f.along), state)
+	if errors.Is(err, outbox.ErrAsked) { // what was answered before the failure is of an older snapshot
+		page, err = f.reader.Page(ctx, f.pos, f.rows, f.collect.questions(nil), state)
+	}
 	if refused(err) { // some key makes the query fail: the page without its records, and then those by themselves
 		first = &portion{}
 		page, err = f.reader.Page(ctx, f.pos, f.rows, nil, func(_ context.Context, _ *pgx.Conn, page *outbox.Page) error {

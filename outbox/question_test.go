@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -117,17 +118,20 @@ func TestQuestionsOfLongPagesAreNotAnswered(t *testing.T) {
 	}
 }
 
-// A question at which PostgreSQL fails spoils no page: it is read without.
+// A question at which PostgreSQL fails spoils no page: the caller is told, and reads it without.
 func TestQuestionsThatFailAreLeftOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "b")
 	tenure := w.take("b", "p")
 	r := NewReader(w.pool, tenure, nil)
 	w.writes("a")
-	for _, sql := range []string{"select 1/cardinality(" + AskedKeys(1) + "[2:])", "select no_such_column", "select from", "select unnest(" + AskedKeys(1) + ")::int"} {
+	for _, sql := range []string{"select 1/cardinality(" + AskedKeys(1) + "[2:])", "select no_such_column", "select from", "select unnest(" + AskedKeys(0) + ")::int"} {
 		var a asked
 		failing := Question{Kind: "k", Number: 1, SQL: sql, Answer: func(rows pgx.Rows, _ []string) { rows.Close() }}
-		if p := w.ask(r, tenure.Start, a.asks(t, "k", 0), failing); cmp.Diff(map[string][]string{"k": {"a"}}, p.Keys) != "" {
+		if _, err := r.Page(t.Context(), tenure.Start, 10, []Question{a.asks(t, "k", 0), failing}, nil); !errors.Is(err, ErrAsked) {
+			t.Errorf("%s: got %v", sql, err)
+		}
+		if p := w.ask(r, tenure.Start); cmp.Diff(map[string][]string{"k": {"a"}}, p.Keys) != "" {
 			t.Errorf("%s: a page of %v", sql, p.Keys)
 		}
 	}

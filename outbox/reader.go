@@ -17,6 +17,9 @@ import (
 // and take the lane again.
 var ErrLost = errors.New("the lane is not held any more")
 
+// ErrAsked says that a page could not be read, maybe because of its questions.
+var ErrAsked = errors.New("PostgreSQL failed at the log or at a question")
+
 // Reader reads the log and the state of keys for one tenure of a lane.
 type Reader struct {
 	pool    *pgxpool.Pool
@@ -93,25 +96,14 @@ const (
 // already when state is called.
 //
 // The questions are asked in the round trip that reads the log, and answered before state is called, as far as the page
-// is short. Where PostgreSQL fails at one of them, the page is read without: whoever asked learns the same from its own
-// query.
+// is short. Where PostgreSQL fails at the log or at one of them, Page fails with ErrAsked: the caller forgets the answers,
+// which are of a snapshot that is over, and calls again without questions.
 func (r *Reader) Page(ctx context.Context, pos Position, limit int, questions []Question, state func(context.Context, *pgx.Conn, *Page) error) (*Page, error) {
-	page, err := r.page(ctx, pos, limit, questions, state)
-	if errors.Is(err, errAsked) {
-		page, err = r.page(ctx, pos, limit, nil, state)
-	}
-	return page, err
-}
-
-// errAsked says that a page could not be read, maybe because of its questions.
-var errAsked = errors.New("PostgreSQL failed at the log or at a question")
-
-func (r *Reader) page(ctx context.Context, pos Position, limit int, questions []Question, state func(context.Context, *pgx.Conn, *Page) error) (*Page, error) {
 	var page *Page
 	err := onConn(ctx, r.pool, func(conn *pgx.Conn) (lsn string, err error) {
 		l, rows, err := r.rows(ctx, conn, pos, limit, questions)
 		if _, failed := errors.AsType[*pgconn.PgError](err); failed && len(questions) > 0 {
-			err = fmt.Errorf("%w: %w", errAsked, err)
+			err = fmt.Errorf("%w: %w", ErrAsked, err)
 		}
 		if err != nil {
 			return "", err
